@@ -1,0 +1,126 @@
+// Every limit and every deadline of Sidelane, in one place: unit last in the name, default, range, reason. The config
+// schema, the environment twins and docs/configuration.md are generated from these tables.
+
+/** One limit: a whole number between min and max. */
+export interface LimitInfo {
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly doc: string;
+}
+
+const limit = (value: number, min: number, max: number, doc: string): LimitInfo => ({ default: value, min, max, doc });
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+
+/** `limits:` of the proxy config. */
+export const limitInfos = {
+  headBytesMax: limit(64 * KIB, 1 * KIB, 1 * MIB, "bytes of one request or response head, first line included"),
+  headerCountMax: limit(128, 1, 2000, "header fields of one request or response, and of one trailer section"),
+  uriBytesMax: limit(16 * KIB, 256, 1 * MIB, "bytes of a request target (RFC 9112 §3 asks for at least 8000)"),
+  trailerBytesMax: limit(8 * KIB, 0, 1 * MIB, "bytes of one trailer section"),
+  chunkExtensionBytesMax: limit(
+    4 * KIB,
+    0,
+    64 * KIB,
+    "bytes of chunk extensions of one whole message; extensions are dropped",
+  ),
+  connectionsMax: limit(10_000, 1, 1_000_000, "open downstream connections per process"),
+  upstreamConnectionsMax: limit(1024, 1, 100_000, "open connections to one endpoint per process"),
+  upstreamWaitingMax: limit(1024, 0, 100_000, "requests that wait for a connection to one endpoint"),
+  replayBytesMax: limit(
+    64 * KIB,
+    0,
+    1 * MIB,
+    "bytes of a request kept for one retry on a fresh connection; larger requests are not retried",
+  ),
+  lingerBytesMax: limit(
+    1 * MIB,
+    0,
+    1024 * MIB,
+    "bytes of an unwanted request body read and dropped before the connection is closed (RFC 9112 §9.6)",
+  ),
+  sandboxLabelsMax: limit(
+    100,
+    0,
+    10_000,
+    "sandboxes that get a metric label of their own; the rest is counted as `other`",
+  ),
+  tableBytesMax: limit(64 * MIB, 1 * KIB, 1024 * MIB, "bytes of a table file"),
+} as const satisfies Record<string, LimitInfo>;
+
+/** `timeouts:` of the proxy config, in milliseconds; 0 switches one off. Accuracy: one tick of the coarse clock. */
+export const timeoutInfos = {
+  headMs: limit(10 * SECOND, 0, DAY, "from the first byte of a request head to its last"),
+  idleMs: limit(
+    10 * MINUTE,
+    0,
+    DAY,
+    "a kept-alive downstream connection without a request; longer than the idle time of common clients, so that they close first",
+  ),
+  bodyMs: limit(60 * SECOND, 0, DAY, "without a byte of a request body that is still owed"),
+  responseHeadMs: limit(
+    5 * MINUTE,
+    0,
+    DAY,
+    "from the end of the request to the final response head; the response itself may stream for ever",
+  ),
+  requestMs: limit(
+    0,
+    0,
+    DAY,
+    "a whole exchange, from the first byte of the request to the last of the response; off by default because of streams",
+  ),
+  stalledMs: limit(
+    5 * MINUTE,
+    0,
+    DAY,
+    "without progress while a client does not read its response or an endpoint its request",
+  ),
+  halfClosedMs: limit(MINUTE, 0, DAY, "that an exchange may still take after the client has closed its sending side"),
+  connectMs: limit(2 * SECOND, 1, DAY, "to connect to an endpoint, per attempt"),
+  upstreamIdleMs: limit(
+    4 * SECOND,
+    0,
+    DAY,
+    "an unused upstream connection is kept; below the 5 s after which common servers close theirs",
+  ),
+  upstreamWaitMs: limit(3 * SECOND, 1, DAY, "a request waits for a connection when all are busy"),
+  lingerMs: limit(
+    2 * SECOND,
+    0,
+    MINUTE,
+    "a closing connection goes on reading, so that the client gets the last answer (RFC 9112 §9.6)",
+  ),
+  drainMs: limit(25 * SECOND, 0, DAY, "running exchanges get after SIGTERM; below the 30 s grace period of Kubernetes"),
+  drainDelayMs: limit(
+    0,
+    0,
+    10 * MINUTE,
+    "after SIGTERM the listeners stay open this long, for load balancers that are slow to notice",
+  ),
+  ejectBaseMs: limit(500, 0, DAY, "first ejection of an endpoint; doubled for each further one"),
+  ejectMs: limit(30 * SECOND, 0, DAY, "longest ejection of an endpoint"),
+  dnsRefreshMs: limit(5 * SECOND, 100, DAY, "between look-ups of an endpoint's name"),
+  tablePollMs: limit(5 * SECOND, 100, DAY, "between looks at the table file in case no file event came"),
+} as const satisfies Record<string, LimitInfo>;
+
+/** All limits, filled in. */
+export type Limits = { readonly [name in keyof typeof limitInfos]: number };
+/** All deadlines in milliseconds, filled in; 0 = off. */
+export type Timeouts = { readonly [name in keyof typeof timeoutInfos]: number };
+
+function defaults<T extends Record<string, LimitInfo>>(infos: T): { readonly [name in keyof T]: number } {
+  return Object.fromEntries(Object.entries(infos).map(([name, info]) => [name, info.default])) as {
+    readonly [name in keyof T]: number;
+  };
+}
+
+/** The default of every limit. */
+export const defaultLimits: Limits = defaults(limitInfos);
+/** The default of every deadline. */
+export const defaultTimeouts: Timeouts = defaults(timeoutInfos);

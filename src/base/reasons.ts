@@ -1,0 +1,278 @@
+// The closed list of reasons. One table gives the HTTP status, the gRPC status, the metric label, the documentation line
+// and the retry verdict, so that a new failure cannot be half known (docs/errors.md is generated from it).
+
+/** Who caused it: decides whom to look at first. */
+export type ReasonSource = "decision" | "downstream" | "sidelane" | "upstream";
+
+/** Whether the caller may send the same request again: never, after a change, or as it is. */
+export type RetryVerdict = "no" | "yes" | "idempotent";
+
+/** What is known about one reason. */
+export interface ReasonInfo {
+  readonly source: ReasonSource;
+  /** HTTP status of Sidelane's own answer; 0 where Sidelane never answers with this reason. */
+  readonly status: number;
+  /** gRPC status code of Sidelane's own answer (used from the HTTP/2 relay on). */
+  readonly grpcStatus: number;
+  readonly retry: RetryVerdict;
+  readonly title: string;
+  /** What to do about it, one sentence for the person who reads the answer. */
+  readonly advice: string;
+}
+
+const info = (
+  source: ReasonSource,
+  status: number,
+  grpcStatus: number,
+  retry: RetryVerdict,
+  title: string,
+  advice: string,
+): ReasonInfo => ({ source, status, grpcStatus, retry, title, advice });
+
+/** Why a request went where it went (DESIGN §3.4). Only `unknown-key` can also be a refusal. */
+export const decisionReasons = {
+  "no-key": info("decision", 0, 0, "yes", "no routing key", "the request carries no key, so the baseline answers"),
+  self: info(
+    "decision",
+    0,
+    0,
+    "yes",
+    "a sandbox's own copy",
+    "inbound traffic beside a sandbox's copy always goes to the app",
+  ),
+  sandbox: info("decision", 0, 0, "yes", "claimed by a sandbox", "the sandbox that the key selects has this service"),
+  "not-in-sandbox": info(
+    "decision",
+    0,
+    0,
+    "yes",
+    "not changed by the sandbox",
+    "the key's sandbox does not have this service, so the baseline answers",
+  ),
+  "not-in-table": info(
+    "decision",
+    0,
+    0,
+    "yes",
+    "not in the table",
+    "no service in the table has this host; the request passes through to the authority itself",
+  ),
+  "unknown-key": info(
+    "decision",
+    421,
+    5,
+    "no",
+    "unknown routing key",
+    "no sandbox or group has this key; create the sandbox, correct the key, or set tenancy.onUnknownKey to baseline",
+  ),
+} as const;
+
+/** Why a request was refused or failed. */
+export const failureReasons = {
+  loop: info(
+    "downstream",
+    508,
+    9,
+    "no",
+    "loop detected",
+    "the request came back to the listener that already forwarded it; check that the listener's target is the app and not a sidecar",
+  ),
+  "sandbox-unavailable": info(
+    "upstream",
+    503,
+    14,
+    "idempotent",
+    "sandbox unavailable",
+    "the sandbox claims the request but none of its endpoints can be reached; check that it runs, or set tenancy.onUnavailable to baseline",
+  ),
+  "upstream-unavailable": info(
+    "upstream",
+    503,
+    14,
+    "yes",
+    "upstream unavailable",
+    "no endpoint of the destination can be reached; check that it runs and listens on the port in the table or config",
+  ),
+  "upstream-overloaded": info(
+    "sidelane",
+    503,
+    14,
+    "yes",
+    "upstream overloaded",
+    "every connection to the endpoint is busy and the queue is full or waited too long; see limits.upstreamConnectionsMax and limits.upstreamWaitingMax",
+  ),
+  "upstream-closed": info(
+    "upstream",
+    502,
+    14,
+    "idempotent",
+    "upstream closed the connection",
+    "the endpoint closed the connection before it answered; look at its log",
+  ),
+  "upstream-protocol-error": info(
+    "upstream",
+    502,
+    13,
+    "no",
+    "upstream broke the protocol",
+    "the endpoint sent something that is not valid HTTP/1.1; the detail says what",
+  ),
+  "upstream-head-too-large": info(
+    "upstream",
+    502,
+    13,
+    "no",
+    "upstream head too large",
+    "the endpoint's response head exceeds limits.headBytesMax or limits.headerCountMax",
+  ),
+  "upstream-timeout": info(
+    "upstream",
+    504,
+    4,
+    "idempotent",
+    "upstream timed out",
+    "the endpoint did not answer in time; see timeouts.responseHeadMs and timeouts.requestMs",
+  ),
+  "malformed-request": info(
+    "downstream",
+    400,
+    13,
+    "no",
+    "malformed request",
+    "the request is not valid HTTP/1.1; the detail says what and where",
+  ),
+  "ambiguous-framing": info(
+    "downstream",
+    400,
+    13,
+    "no",
+    "ambiguous message framing",
+    "the length of the body cannot be told with certainty, which is how requests are smuggled; the detail says why",
+  ),
+  "transfer-coding-unsupported": info(
+    "downstream",
+    501,
+    12,
+    "no",
+    "transfer coding not supported",
+    "only the transfer coding 'chunked' is supported",
+  ),
+  "head-too-large": info(
+    "downstream",
+    431,
+    8,
+    "no",
+    "request head too large",
+    "shorten the header fields or raise limits.headBytesMax or limits.headerCountMax",
+  ),
+  "uri-too-long": info(
+    "downstream",
+    414,
+    8,
+    "no",
+    "request target too long",
+    "shorten the URI or raise limits.uriBytesMax",
+  ),
+  "version-unsupported": info(
+    "downstream",
+    505,
+    12,
+    "no",
+    "HTTP version not supported",
+    "this listener speaks HTTP/1.1 and HTTP/1.0",
+  ),
+  "expectation-unknown": info(
+    "downstream",
+    417,
+    12,
+    "no",
+    "unknown expectation",
+    "the only expectation of HTTP is 100-continue",
+  ),
+  "upgrade-unsupported": info(
+    "downstream",
+    501,
+    12,
+    "no",
+    "upgrade not supported",
+    "this version does not relay protocol upgrades; send the request without Upgrade",
+  ),
+  "trace-unsupported": info(
+    "downstream",
+    405,
+    12,
+    "no",
+    "TRACE not answered",
+    "the request asked the sidecar itself for a trace (Max-Forwards: 0), which would show credentials; ask the service",
+  ),
+  "final-recipient": info(
+    "downstream",
+    200,
+    0,
+    "yes",
+    "answered by the sidecar",
+    "an OPTIONS request with Max-Forwards: 0 asks about the sidecar itself",
+  ),
+  "connect-unsupported": info(
+    "downstream",
+    501,
+    12,
+    "no",
+    "CONNECT not supported",
+    "Sidelane is no forward proxy for tunnels; connect to the service itself",
+  ),
+  "request-timeout": info(
+    "downstream",
+    408,
+    4,
+    "yes",
+    "request timed out",
+    "the request did not arrive in time; see timeouts.headMs and timeouts.bodyMs",
+  ),
+  "connection-limit": info(
+    "sidelane",
+    503,
+    14,
+    "yes",
+    "too many connections",
+    "the sidecar has limits.connectionsMax open connections",
+  ),
+  "client-closed": info(
+    "downstream",
+    499,
+    1,
+    "no",
+    "client closed the connection",
+    "the client went away before the exchange was complete",
+  ),
+  "response-aborted": info(
+    "upstream",
+    502,
+    14,
+    "no",
+    "response cut off",
+    "the endpoint broke off in the middle of its response, so the client's connection was reset",
+  ),
+  draining: info(
+    "sidelane",
+    503,
+    14,
+    "yes",
+    "draining",
+    "the sidecar is shutting down and the drain deadline has passed",
+  ),
+} as const;
+
+/** A reason of a decision. */
+export type DecisionReason = keyof typeof decisionReasons;
+/** A reason of a refusal or failure. */
+export type FailureReason = keyof typeof failureReasons;
+/** Any reason: the value of the metric label, the log field and the problem member. */
+export type Reason = DecisionReason | FailureReason;
+
+/** Looks a reason up. */
+export function reasonInfo(reason: Reason): ReasonInfo {
+  return reason in decisionReasons
+    ? decisionReasons[reason as DecisionReason]
+    : failureReasons[reason as FailureReason];
+}

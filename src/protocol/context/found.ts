@@ -1,0 +1,32 @@
+const EMPTY = new Uint8Array(0);
+
+/** Most routing keys are names of pull requests or people; a longer one gets a buffer of its own. */
+const SCRATCH_BYTES = 768;
+
+/**
+ * Where a value was found: bytes[start, end) of `bytes`, which is the input itself, or this object's scratch when the value
+ * had to be percent-decoded. Made once per connection or listener and reused: finding allocates nothing.
+ *
+ * Valid until the next successful find into the same object, and no longer than the input's bytes stay as they are. A find
+ * that returns false leaves it as it was.
+ */
+export class Found {
+  bytes: Uint8Array = EMPTY;
+  start = 0;
+  end = 0;
+  #scratch: Uint8Array | undefined;
+
+  /** Sets all three at once. */
+  set(bytes: Uint8Array, start: number, end: number): void {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+  }
+
+  /** Room for `length` bytes: the reused scratch, or for unusual lengths a fresh array, so that one huge value pins no memory. */
+  room(length: number): Uint8Array {
+    if (length > SCRATCH_BYTES) return new Uint8Array(length);
+    this.#scratch ??= new Uint8Array(SCRATCH_BYTES);
+    return this.#scratch;
+  }
+}

@@ -1,0 +1,97 @@
+// Character classes of HTTP/1.1 as tables indexed by byte. A NUL is in none of them, so that a NUL written behind the
+// last received byte ends every scan without a bounds check per byte (head.ts).
+
+export const NUL = 0x00;
+export const TAB = 0x09;
+export const LF = 0x0a;
+export const CR = 0x0d;
+export const SPACE = 0x20;
+export const COMMA = 0x2c;
+export const SLASH = 0x2f;
+export const COLON = 0x3a;
+export const SEMICOLON = 0x3b;
+export const ASTERISK = 0x2a;
+export const DIGIT_0 = 0x30;
+export const DIGIT_9 = 0x39;
+
+/** `TOKEN_LOWER[byte]`: the byte in lower case when it may stand in a token (RFC 9110 §5.6.2), else 0. */
+export const TOKEN_LOWER: Uint8Array = table((byte) =>
+  /^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/.test(String.fromCharCode(byte))
+    ? String.fromCharCode(byte).toLowerCase().charCodeAt(0)
+    : 0,
+);
+
+/** 1 where the byte may stand in a field value or reason phrase: HTAB, SP, VCHAR, obs-text (RFC 9110 §5.5). */
+export const FIELD_VALUE: Uint8Array = table((byte) => Number(byte === TAB || (byte >= SPACE && byte !== 0x7f)));
+
+/**
+ * 1 where the byte may stand in a request target. RFC 3986 allows less, but clients send `|`, `"` or UTF-8 as they are
+ * and servers accept them; what matters here is that no white space or control byte gets through (RFC 9112 §3.2).
+ */
+export const TARGET: Uint8Array = table((byte) => Number(byte > SPACE && byte !== 0x7f));
+
+/** 1 where the byte may stand in `uri-host [":" port]` (RFC 3986 §3.2.2); no userinfo (RFC 9110 §4.2.4). */
+export const AUTHORITY: Uint8Array = table((byte) =>
+  Number(/^[A-Za-z0-9\-._~%!$&'()*+,;=:[\]]$/.test(String.fromCharCode(byte))),
+);
+
+/** The value of a hexadecimal digit, 255 for every other byte. */
+export const HEX: Uint8Array = table((byte) => {
+  const value = Number.parseInt(String.fromCharCode(byte), 16);
+  return Number.isNaN(value) ? 255 : value;
+});
+
+function table(classify: (byte: number) => number): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, byte) => classify(byte));
+}
+
+/** The bytes of an ASCII or Latin-1 text. */
+export function latin1(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** Text of bytes, one character per byte: for messages and logs, never for decisions. */
+export function textOf(bytes: Uint8Array, start: number, end: number): string {
+  let text = "";
+  for (let at = start; at < end; at += 4096) {
+    text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + 4096)));
+  }
+  return text;
+}
+
+/** Whether `bytes[start, end)` equals `lower` when folded to lower case; `lower` holds token characters only. */
+export function equalsToken(bytes: Uint8Array, start: number, end: number, lower: Uint8Array): boolean {
+  if (end - start !== lower.length) return false;
+  for (let i = 0; i < lower.length; i++) {
+    if (TOKEN_LOWER[bytes[start + i] as number] !== lower[i]) return false;
+  }
+  return true;
+}
+
+/**
+ * Calls `visit` for each non-empty element of a comma-separated list (RFC 9110 §5.6.1), trimmed, until it returns false.
+ * For rare fields; the request path does not come here.
+ */
+export function eachListElement(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  visit: (start: number, end: number) => boolean | void,
+): void {
+  let at = start;
+  while (at < end) {
+    let stop = at;
+    while (stop < end && bytes[stop] !== COMMA) stop++;
+    let from = at;
+    let to = stop;
+    while (from < to && isBlank(bytes[from] as number)) from++;
+    while (to > from && isBlank(bytes[to - 1] as number)) to--;
+    if (to > from && visit(from, to) === false) return;
+    at = stop + 1;
+  }
+}
+
+/** Optional white space: SP or HTAB. */
+export function isBlank(byte: number): boolean {
+  return byte === SPACE || byte === TAB;
+}

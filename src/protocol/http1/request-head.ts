@@ -1,0 +1,263 @@
+// The head of a request: request line (RFC 9112 §3), fields (§5), and what follows from them: host, body, connection.
+import { ASTERISK, AUTHORITY, COLON, CR, LF, SLASH, SPACE, TARGET, TOKEN_LOWER, equalsToken, latin1 } from "./bytes.ts";
+import { faults } from "./faults.ts";
+import type { FieldTable } from "./field-table.ts";
+import { FAULTY, Head, type HeadLimits, INCOMPLETE, cutNominated, putSentinel, scanFields } from "./head.ts";
+
+/** The forms of a request target that are relayed (RFC 9112 §3.2); authority-form belongs to CONNECT, which is refused. */
+export type TargetForm = "origin" | "absolute" | "asterisk";
+
+/** A parsed request head; see `Head` for how long the offsets are valid. */
+export class RequestHead extends Head {
+  /** Where the method begins, behind ignored empty lines. */
+  start = 0;
+  methodEnd = 0;
+  targetStart = 0;
+  targetEnd = 0;
+  form: TargetForm = "origin";
+  /** absolute-form: the authority inside the target, which replaces Host (RFC 9112 §3.2.2). */
+  authorityStart = -1;
+  authorityEnd = -1;
+  isHead = false;
+  isOptions = false;
+  isTrace = false;
+  /** Safe to send twice (RFC 9110 §9.2.2). Unknown methods are not. */
+  idempotent = false;
+  keepAlive = true;
+  /** Host without port, for the decision: [hostNameStart, hostNameEnd) and the port number or -1. */
+  hostNameStart = -1;
+  hostNameEnd = -1;
+  hostPort = -1;
+
+  /** Whether a body follows. */
+  get hasBody(): boolean {
+    return this.chunked || this.contentLength > 0;
+  }
+}
+
+/**
+ * Parses the request head that begins at `bytes[start]`.
+ *
+ * @param bytes must have room for one byte at `end`, which is overwritten.
+ * @returns the offset behind the head, INCOMPLETE, or FAULTY with `head.fault`.
+ */
+export function parseRequestHead(
+  head: RequestHead,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  table: FieldTable,
+  limits: HeadLimits,
+): number {
+  head.reset();
+  const bounded = end - start > limits.headBytesMax;
+  const stop = bounded ? start + limits.headBytesMax : end;
+  const saved = bytes[stop] as number;
+  putSentinel(bytes, stop);
+  let after = parseRequestLine(head, bytes, start, stop, limits.uriBytesMax);
+  if (after > 0) after = scanFields(head, bytes, after, stop, table, false, limits.headerCountMax);
+  if (bounded) bytes[stop] = saved;
+  if (after === INCOMPLETE) return end - start >= limits.headBytesMax ? head.fail(faults.headTooLarge) : INCOMPLETE;
+  if (after === FAULTY) return FAULTY;
+  return conclude(head, bytes, table) ? after : FAULTY;
+}
+
+function parseRequestLine(head: RequestHead, bytes: Uint8Array, at: number, end: number, uriBytesMax: number): number {
+  let i = at;
+  // RFC 9112 §2.2: ignore at least one empty line before the request line. Two, as some clients end a body with CR LF.
+  for (let lines = 0; lines < 2 && bytes[i] === CR && bytes[i + 1] === LF && i + 1 < end; lines++) i += 2;
+  head.start = i;
+  if (bytes[i] === CR && i + 1 >= end) return INCOMPLETE;
+  while (TOKEN_LOWER[bytes[i] as number] !== 0) i++;
+  head.methodEnd = i;
+  if (i >= end) return INCOMPLETE;
+  if (bytes[i] !== SPACE || i === head.start) return head.fail(faults.requestLine);
+  i++;
+  head.targetStart = i;
+  while (TARGET[bytes[i] as number] === 1) i++;
+  head.targetEnd = i;
+  if (i - head.targetStart > uriBytesMax) return head.fail(faults.targetTooLong);
+  if (i >= end) return INCOMPLETE;
+  if (bytes[i] !== SPACE || i === head.targetStart) return head.fail(faults.requestLine);
+  i++;
+  // "HTTP/1.1" CR LF, all or nothing; only when it differs, find out how.
+  if (
+    bytes[i] !== 0x48 ||
+    bytes[i + 1] !== 0x54 ||
+    bytes[i + 2] !== 0x54 ||
+    bytes[i + 3] !== 0x50 ||
+    bytes[i + 4] !== SLASH ||
+    bytes[i + 5] !== 0x31 ||
+    bytes[i + 6] !== 0x2e ||
+    (bytes[i + 7] !== 0x31 && bytes[i + 7] !== 0x30) ||
+    bytes[i + 8] !== CR ||
+    bytes[i + 9] !== LF ||
+    i + 9 >= end
+  ) {
+    return failVersion(head, bytes, i, end);
+  }
+  head.minor = (bytes[i + 7] as number) - 0x30;
+  return i + 10;
+}
+
+const HTTP_SLASH = latin1("HTTP/");
+const PRI = latin1("pri");
+
+function failVersion(head: RequestHead, bytes: Uint8Array, at: number, end: number): number {
+  for (let n = 0; n < 5; n++) {
+    if (at + n >= end) return INCOMPLETE;
+    if (bytes[at + n] !== HTTP_SLASH[n]) return head.fail(faults.requestLine);
+  }
+  let i = at + 5;
+  while (i < end && bytes[i] !== CR && bytes[i] !== LF && TARGET[bytes[i] as number] === 1) i++;
+  if (i >= end) return i - at > 16 ? head.fail(faults.requestLine) : INCOMPLETE;
+  const known =
+    i - at === 8 &&
+    bytes[at + 5] === 0x31 &&
+    bytes[at + 6] === 0x2e &&
+    (bytes[at + 7] === 0x30 || bytes[at + 7] === 0x31);
+  if (bytes[i] === LF) return head.fail(faults.bareLineFeed);
+  if (bytes[i] !== CR) return head.fail(faults.requestLine);
+  if (i + 1 >= end) return INCOMPLETE;
+  if (bytes[i + 1] !== LF) return head.fail(faults.bareCarriageReturn);
+  if (known) return head.fail(faults.requestLine);
+  return head.fail(equalsToken(bytes, head.start, head.methodEnd, PRI) ? faults.http2Preface : faults.version);
+}
+
+/** Everything that needs the whole head. False when it breaks the rules (`head.fault` is set). */
+function conclude(head: RequestHead, bytes: Uint8Array, table: FieldTable): boolean {
+  classifyMethod(head, bytes);
+  if (!classifyTarget(head, bytes)) return false;
+  if (!checkHost(head, bytes)) return false;
+  // RFC 9112 §6.1 and §6.3: a request with both lengths is rejected, not repaired.
+  if (head.codingLines > 0) {
+    if (head.minor === 0) return refuse(head, faults.codingInHttp10);
+    if (head.contentLength !== -1) return refuse(head, faults.bothLengths);
+  }
+  if (head.upgrade && !head.upgradeH2cOnly) return refuse(head, faults.upgrade);
+  // RFC 9112 §9.3.
+  head.keepAlive = !head.connectionClose && (head.minor === 1 || head.connectionKeepAlive);
+  // RFC 9110 §10.1.1: an HTTP/1.0 client does not know 100 (Continue).
+  if (head.minor === 0) head.expectContinue = false;
+  if (head.nominates) cutNominated(head, bytes, table);
+  return true;
+}
+
+function refuse(head: RequestHead, fault: Head["fault"]): false {
+  head.fault = fault;
+  return false;
+}
+
+// Methods are case-sensitive (RFC 9110 §9.1); every token is relayed, only CONNECT is refused.
+const GET = latin1("GET");
+const HEAD = latin1("HEAD");
+const OPTIONS = latin1("OPTIONS");
+const TRACE = latin1("TRACE");
+const PUT = latin1("PUT");
+const DELETE = latin1("DELETE");
+const CONNECT = latin1("CONNECT");
+
+function classifyMethod(head: RequestHead, bytes: Uint8Array): void {
+  const start = head.start;
+  const end = head.methodEnd;
+  head.isHead = is(bytes, start, end, HEAD);
+  head.isOptions = is(bytes, start, end, OPTIONS);
+  head.isTrace = is(bytes, start, end, TRACE);
+  head.idempotent =
+    head.isHead ||
+    head.isOptions ||
+    head.isTrace ||
+    is(bytes, start, end, GET) ||
+    is(bytes, start, end, PUT) ||
+    is(bytes, start, end, DELETE);
+}
+
+function is(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+  if (end - start !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text[i]) return false;
+  return true;
+}
+
+function classifyTarget(head: RequestHead, bytes: Uint8Array): boolean {
+  const start = head.targetStart;
+  const end = head.targetEnd;
+  head.authorityStart = -1;
+  head.authorityEnd = -1;
+  if (is(bytes, head.start, head.methodEnd, CONNECT)) return refuse(head, faults.connect);
+  if (bytes[start] === SLASH) {
+    head.form = "origin";
+    return true;
+  }
+  if (bytes[start] === ASTERISK && end - start === 1 && head.isOptions) {
+    head.form = "asterisk";
+    return true;
+  }
+  // absolute-form: http://authority[/path]. https belongs to another port and another protocol.
+  const scheme = start + 7;
+  if (end <= scheme || !equalsToken(bytes, start, start + 4, HTTP) || bytes[start + 4] !== COLON) {
+    return refuse(head, faults.target);
+  }
+  if (bytes[start + 5] !== SLASH || bytes[start + 6] !== SLASH) return refuse(head, faults.target);
+  let i = scheme;
+  while (i < end && bytes[i] !== SLASH && bytes[i] !== 0x3f && bytes[i] !== 0x23) i++;
+  if (bytes[i] === 0x23 && i < end) return refuse(head, faults.target);
+  head.form = "absolute";
+  head.authorityStart = scheme;
+  head.authorityEnd = i;
+  return i > scheme ? true : refuse(head, faults.hostInvalid);
+}
+
+const HTTP = latin1("http");
+
+/** RFC 9112 §3.2: exactly one valid Host; with absolute-form the target's authority takes its place. */
+function checkHost(head: RequestHead, bytes: Uint8Array): boolean {
+  head.hostNameStart = -1;
+  head.hostNameEnd = -1;
+  head.hostPort = -1;
+  if (head.hostCount > 1) return refuse(head, faults.hostRepeated);
+  if (head.hostCount === 0 && head.minor === 1) return refuse(head, faults.hostMissing);
+  if (head.hostCount === 1 && !splitAuthority(head, bytes, head.hostStart, head.hostEnd)) {
+    return refuse(head, faults.hostInvalid);
+  }
+  if (head.form === "absolute" && !splitAuthority(head, bytes, head.authorityStart, head.authorityEnd)) {
+    return refuse(head, faults.hostInvalid);
+  }
+  return true;
+}
+
+/** `host[:port]`; an empty Host is legal (RFC 9110 §7.2) and names no service. */
+function splitAuthority(head: RequestHead, bytes: Uint8Array, start: number, end: number): boolean {
+  let colon = -1;
+  let bracket = -1;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (AUTHORITY[byte] === 0) return false;
+    if (byte === COLON && bracket !== 0) {
+      if (colon !== -1) return false;
+      colon = i;
+    } else if (byte === 0x5b) {
+      if (i !== start) return false;
+      bracket = 0;
+    } else if (byte === 0x5d) {
+      if (bracket !== 0) return false;
+      bracket = i;
+    } else if (bracket > 0 || byte === COMMA_IN_HOST) return false;
+    else if (colon !== -1 && (byte < 0x30 || byte > 0x39)) return false;
+  }
+  if (bracket === 0) return false;
+  if (bracket > 0 && (colon === -1 ? bracket !== end - 1 : colon !== bracket + 1)) return false;
+  head.hostNameStart = start;
+  head.hostNameEnd = colon === -1 ? end : colon;
+  head.hostPort = -1;
+  if (colon !== -1 && colon + 1 < end) {
+    if (end - colon > 6) return false;
+    let port = 0;
+    for (let i = colon + 1; i < end; i++) port = port * 10 + ((bytes[i] as number) - 0x30);
+    if (port > 65535) return false;
+    head.hostPort = port;
+  }
+  return colon !== start;
+}
+
+/** Legal in RFC 3986's reg-name, but a comma in Host is what a merged pair of Host fields looks like. */
+const COMMA_IN_HOST = 0x2c;

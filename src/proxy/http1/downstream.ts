@@ -1,0 +1,370 @@
+// One HTTP/1.1 connection of a client: takes requests apart and feeds them to its exchange, one after the other.
+//
+// Guarantees: requests are answered in the order in which they came; any split of the bytes into reads gives the same
+// result; after a framing error nothing more is read as a request (RFC 9112 §9.3, §9.6); at most one read's worth of
+// pipelined bytes is kept.
+//
+//   idle -> head -> exchange -> idle ...          (keep-alive)
+//                            -> lingering -> gone (close: the client gets the answer before the reset, RFC 9112 §9.6)
+import type { Socket } from "node:net";
+import { coarse } from "../../base/clock.ts";
+import type { Limits, Timeouts } from "../../base/limits.ts";
+import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
+import type { ListenerConfig } from "../../config/proxy-config.ts";
+import { ChunkScanner } from "../../protocol/http1/chunked.ts";
+import { type FieldTable, fieldIds } from "../../protocol/http1/field-table.ts";
+import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
+import { RequestHead, parseRequestHead } from "../../protocol/http1/request-head.ts";
+import type { Decision } from "../../routing/decide.ts";
+import type { AccessLog } from "../../telemetry/access-log.ts";
+import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
+import type { Router } from "../router.ts";
+import { Wire, type WireOwner } from "../wire.ts";
+import { answerBytes } from "./answers.ts";
+import { type AfterExchange, Exchange } from "./exchange.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { describeRequest } from "./log-exchange.ts";
+
+/** What the connections of one listener share. */
+export interface ListenerContext {
+  readonly config: ListenerConfig;
+  readonly limits: Limits;
+  readonly timeouts: Timeouts;
+  readonly router: Router;
+  readonly fields: FieldTable;
+  /** The line `via: 1.1 <token>` with its line end, and the token alone: by it a loop is recognised. */
+  readonly via: Uint8Array;
+  readonly viaToken: Uint8Array;
+  readonly telemetry: Telemetry;
+  readonly accessLog: AccessLog | undefined;
+  /** Field id of the first field watched for the access log, 0 when it is off. */
+  readonly firstLogged: number;
+  /** No further requests on kept-alive connections. */
+  readonly draining: boolean;
+  failureStats(decision: Decision | undefined, reason: FailureReason | Decision["reason"]): RouteStats;
+  /** The connection is gone. */
+  remove(downstream: Http1Downstream): void;
+}
+
+type State = "idle" | "head" | "exchange" | "lingering" | "gone";
+
+/** One for all connections: a head is parsed and forwarded in one go. */
+const head = new RequestHead();
+
+/** A client's connection. */
+export class Http1Downstream implements WireOwner {
+  readonly listener: ListenerContext;
+  readonly wire: Wire;
+  /** Position in the listener's array of connections. */
+  index = 0;
+  readonly peer: string;
+  readonly #exchange: Exchange;
+  #state: State = "idle";
+  /** Coarse time of the last change of state. */
+  #sinceMs = coarse.nowMs;
+  readonly #held = new HeldBytes();
+  /** Length of `held` at the last attempt to parse it. */
+  #parsedLength = 0;
+  #consuming = false;
+  #bodyRemaining = 0;
+  #chunked = false;
+  #scanner: ChunkScanner | undefined;
+  /** The client has closed its sending side: since when, or 0. */
+  #halfClosedMs = 0;
+  #lingeredBytes = 0;
+
+  constructor(accepted: Socket, listener: ListenerContext) {
+    this.listener = listener;
+    this.peer = listener.accessLog === undefined ? "" : `${accepted.remoteAddress ?? ""}:${accepted.remotePort ?? ""}`;
+    this.#exchange = new Exchange(this);
+    this.wire = Wire.accept(accepted, this);
+  }
+
+  get idle(): boolean {
+    return this.#state === "idle";
+  }
+
+  #enter(state: State): void {
+    this.#state = state;
+    this.#sinceMs = coarse.nowMs;
+  }
+
+  onBytes(received: Uint8Array, end: number): void {
+    if (this.#state === "lingering") {
+      this.#lingeredBytes += end;
+      if (this.#lingeredBytes > this.listener.limits.lingerBytesMax) this.wire.destroy();
+      return;
+    }
+    if (this.#held.length === 0) {
+      this.#take(received, end);
+      return;
+    }
+    const before = this.#held.length;
+    this.#held.append(received, 0, end);
+    if (this.#state === "head" && !this.#worthParsing(before)) return;
+    this.#take(this.#held.bytes, this.#held.length);
+  }
+
+  /**
+   * Whether new bytes can change what the last attempt to parse the head said: a line end or control byte came, or the
+   * head has doubled. Keeps a head that trickles in from being parsed once per byte.
+   */
+  #worthParsing(before: number): boolean {
+    const { bytes, length } = this.#held;
+    for (let i = before; i < length; i++) if ((bytes[i] as number) < 0x20) return true;
+    return length >= this.#parsedLength * 2 || length >= this.listener.limits.headBytesMax;
+  }
+
+  /** Uses up what can be used of bytes[0, end) and holds the rest. */
+  #take(bytes: Uint8Array, end: number): void {
+    this.#consuming = true;
+    const at = this.#consume(bytes, end);
+    this.#consuming = false;
+    if (this.wire.gone) return;
+    this.#held.keep(bytes, at, end);
+    this.#parsedLength = end - at;
+    // Pipelined requests wait in the kernel, not here.
+    if (this.#held.length > 0 && this.#state === "exchange") this.wire.pause();
+  }
+
+  /** Returns the offset of the first byte that cannot be used yet. */
+  #consume(bytes: Uint8Array, end: number): number {
+    const { listener } = this;
+    let at = 0;
+    while (at < end) {
+      if (this.#state === "exchange") {
+        if (this.#exchange.requestDone) return at;
+        at = this.#takeBody(bytes, at, end);
+      } else if (this.#state === "idle" || this.#state === "head") {
+        const after = parseRequestHead(head, bytes, at, end, listener.fields, listener.limits);
+        if (after === INCOMPLETE) {
+          if (this.#state === "idle") this.#enter("head");
+          return at;
+        }
+        if (after === FAULTY) {
+          this.#refuse(head.fault.request, head.fault.detail);
+          return end;
+        }
+        if (!this.#admit(bytes)) return end;
+        at = this.#open(bytes, after, end);
+      } else return end;
+    }
+    return at;
+  }
+
+  /** What is refused before anything is decided: loops (DESIGN §3.4 step 8) and questions to the sidecar itself. */
+  #admit(bytes: Uint8Array): boolean {
+    if (head.watchedCount > 0 && viaHolds(bytes, this.listener.viaToken)) {
+      this.#refuse("loop", `this request carries ${new TextDecoder().decode(this.listener.viaToken)} in Via`);
+      return false;
+    }
+    if (head.maxForwards === 0 && head.isOptions) {
+      this.#refuse("final-recipient", "");
+      return false;
+    }
+    if (head.maxForwards === 0 && head.isTrace) {
+      this.#refuse("trace-unsupported", "");
+      return false;
+    }
+    return true;
+  }
+
+  /** Begins the exchange for the parsed head and takes what is there of the body. */
+  #open(bytes: Uint8Array, after: number, end: number): number {
+    const { listener } = this;
+    const exchange = this.#exchange;
+    const route = listener.router.route(head, bytes);
+    this.#enter("exchange");
+    exchange.open(head, bytes, after, route);
+    if (listener.firstLogged !== 0) {
+      exchange.logged = describeRequest(head, bytes, listener.router, listener.firstLogged);
+    }
+    let at = after;
+    this.#chunked = head.chunked;
+    if (head.hasBody) {
+      this.#bodyRemaining = head.contentLength;
+      if (head.chunked) {
+        this.#scanner ??= new ChunkScanner(listener.limits);
+        this.#scanner.reset(true);
+      }
+      at = this.#takeBody(bytes, after, end);
+      if ((this.#state as State) !== "exchange") return at;
+    } else exchange.noteRequestDone();
+    exchange.dispatch();
+    return at;
+  }
+
+  #takeBody(bytes: Uint8Array, start: number, end: number): number {
+    const exchange = this.#exchange;
+    if (!this.#chunked) {
+      const stop = Math.min(end, start + this.#bodyRemaining);
+      this.#bodyRemaining -= stop - start;
+      exchange.requestBodyBytes += stop - start;
+      if (this.#bodyRemaining === 0) exchange.noteRequestDone();
+      if (stop > start) exchange.sendRequestBody(bytes, start, stop);
+      return stop;
+    }
+    const scanner = this.#scanner as ChunkScanner;
+    const after = scanner.scan(bytes, start, end);
+    if (after === FAULTY) {
+      const fault = scanner.fault;
+      exchange.fail(fault?.request ?? "malformed-request", fault?.detail ?? "");
+      return end;
+    }
+    exchange.requestBodyBytes = scanner.payloadBytes;
+    if (scanner.done) exchange.noteRequestDone();
+    const { segments } = scanner;
+    for (let s = 0; s < segments.length; s += 2) {
+      exchange.sendRequestBody(bytes, segments[s] as number, segments[s + 1] as number);
+    }
+    if (scanner.done && scanner.trailer.length > 0) {
+      exchange.sendRequestBody(scanner.trailer, 0, scanner.trailer.length);
+    }
+    return after;
+  }
+
+  /** The exchange is over; called by it exactly once. */
+  exchangeDone(next: AfterExchange): void {
+    if (this.wire.gone) return;
+    if (next === "abort") {
+      this.#enter("gone");
+      this.wire.reset();
+      return;
+    }
+    if (next === "close" || this.listener.draining || (this.#halfClosedMs !== 0 && this.#held.length === 0)) {
+      this.#linger();
+      return;
+    }
+    this.#enter("idle");
+    // Within #consume the loop goes on with the next pipelined request by itself.
+    if (this.#consuming) return;
+    if (this.#held.length > 0) this.#take(this.#held.bytes, this.#held.length);
+    if (this.#held.length === 0 || (this.#state as State) !== "exchange") this.wire.resume();
+    // Everything that the client had sent before it closed its side is answered.
+    if (this.#halfClosedMs !== 0 && (this.#state as State) !== "exchange") this.#linger();
+  }
+
+  /** Answers a request that never became an exchange, and closes: what follows cannot be trusted. */
+  #refuse(reason: FailureReason, detail: string): void {
+    const { listener } = this;
+    listener.failureStats(undefined, reason).record(reasonInfo(reason).status, 0);
+    const context = { detail, service: "", destination: "", endpoint: "" };
+    const bytes = answerBytes(reason, context, false, "close", undefined);
+    this.wire.send(bytes, 0, bytes.length);
+    this.#linger();
+  }
+
+  /** Closes our side and reads on for a while, so that the client gets the answer instead of a reset (RFC 9112 §9.6). */
+  #linger(): void {
+    this.#enter("lingering");
+    this.#held.clear();
+    this.wire.end();
+    if (this.#halfClosedMs !== 0) return;
+    this.wire.resume();
+  }
+
+  onEnd(): void {
+    switch (this.#state) {
+      case "idle":
+      case "head":
+        // A request that is cut off is nobody's to answer.
+        this.#linger();
+        this.#halfClosedMs = coarse.nowMs;
+        return;
+      case "exchange":
+        if (this.#exchange.requestDone) this.#halfClosedMs = coarse.nowMs;
+        else this.#exchange.fail("client-closed", "the client closed the connection within the request");
+        return;
+      case "lingering":
+      case "gone":
+        this.#halfClosedMs = coarse.nowMs;
+    }
+  }
+
+  onClose(): void {
+    if (this.#state === "exchange") this.#exchange.fail("client-closed", "the client closed the connection");
+    this.#state = "gone";
+    this.listener.remove(this);
+  }
+
+  onBacklog(): void {
+    this.#exchange.downstreamBacklogged();
+  }
+
+  onDrain(): void {
+    this.#exchange.downstreamDrained();
+  }
+
+  /** Ends an idle connection; the others end after their exchange (`listener.draining`). */
+  drain(): void {
+    if (this.#state === "idle") this.#linger();
+  }
+
+  /** Deadlines; once per tick of the coarse clock. */
+  sweep(nowMs: number): void {
+    const { timeouts } = this.listener;
+    switch (this.#state) {
+      case "idle":
+        if (past(this.#sinceMs, timeouts.idleMs, nowMs)) this.#linger();
+        return;
+      case "head":
+        if (past(this.#sinceMs, timeouts.headMs, nowMs)) {
+          this.#refuse("request-timeout", `the request head did not arrive within ${timeouts.headMs} ms`);
+        }
+        return;
+      case "exchange":
+        this.#sweepExchange(nowMs);
+        return;
+      case "lingering":
+        // An answer that the client is still reading may take as long as it makes progress.
+        if (this.wire.backlogged) {
+          if (past(this.wire.lastProgressMs, timeouts.stalledMs, nowMs)) this.wire.reset();
+        } else if (past(Math.max(this.#sinceMs, 1), Math.max(timeouts.lingerMs, 1), nowMs)) this.wire.destroy();
+        return;
+      case "gone":
+        return;
+    }
+  }
+
+  #sweepExchange(nowMs: number): void {
+    const { timeouts } = this.listener;
+    const exchange = this.#exchange;
+    const { upstream } = exchange;
+    if (past(this.#sinceMs, timeouts.requestMs, nowMs)) {
+      exchange.fail("upstream-timeout", `the exchange took longer than ${timeouts.requestMs} ms`);
+    } else if (this.wire.backlogged && past(this.wire.lastProgressMs, timeouts.stalledMs, nowMs)) {
+      exchange.fail("client-closed", `the client read nothing for ${timeouts.stalledMs} ms`);
+    } else if (upstream !== undefined && upstream.wire.backlogged) {
+      if (past(upstream.wire.lastProgressMs, timeouts.stalledMs, nowMs)) {
+        exchange.fail("upstream-timeout", `the endpoint read nothing of the request for ${timeouts.stalledMs} ms`);
+      }
+    } else if (!exchange.requestDone) {
+      if (upstream !== undefined && past(this.wire.lastProgressMs, timeouts.bodyMs, nowMs)) {
+        exchange.fail("request-timeout", `no byte of the request body came for ${timeouts.bodyMs} ms`);
+      }
+    } else if (!exchange.responseStarted && past(exchange.requestDoneMs, timeouts.responseHeadMs, nowMs)) {
+      exchange.fail("upstream-timeout", `no response head came within ${timeouts.responseHeadMs} ms`);
+    } else if (this.#halfClosedMs !== 0 && past(this.#halfClosedMs, timeouts.halfClosedMs, nowMs)) {
+      exchange.fail("client-closed", `the client closed its side more than ${timeouts.halfClosedMs} ms ago`);
+    }
+  }
+}
+
+/** Whether `limitMs` (0: never) have passed since `sinceMs`. */
+function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
+  return limitMs > 0 && nowMs - sinceMs >= limitMs;
+}
+
+/** Whether a Via field of the present head holds the token. */
+function viaHolds(bytes: Uint8Array, token: Uint8Array): boolean {
+  for (let w = 0; w < head.watchedCount; w++) {
+    if (head.watched[w * 3] !== fieldIds.via) continue;
+    const end = (head.watched[w * 3 + 2] as number) - token.length;
+    for (let at = head.watched[w * 3 + 1] as number; at <= end; at++) {
+      let i = 0;
+      while (i < token.length && bytes[at + i] === token[i]) i++;
+      if (i === token.length) return true;
+    }
+  }
+  return false;
+}

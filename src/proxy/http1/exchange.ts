@@ -1,0 +1,364 @@
+// One request and its response on their way through. The downstream connection feeds the request in, an upstream
+// connection the response; the exchange decides who is asked, what is tried again, and how it ends.
+//
+//   open -> dispatch -> (assign | connectFailed -> dispatch ...) -> beginResponse -> responseComplete -> finish
+//                          upstreamLost -> dispatch once more            fail at any point -> finish
+//
+// Guarantees: exactly one `finish` per `open`; after it neither side calls in. A request is sent again only if nothing of
+// a response has arrived and either the first connection cannot have processed it or the method is idempotent
+// (RFC 9110 §9.2.2). A response that breaks off resets the client's connection, so that it never looks complete.
+//
+// One object serves all requests of a connection, one after the other: HTTP/1.1 answers in order.
+//
+// Backpressure. Request: client -> downstream wire -> [requestBytes until a connection is assigned] -> upstream wire; when
+// the latter is backlogged the former is paused. Response: upstream wire -> downstream wire; the same the other way round.
+import { coarse, turnNowMs } from "../../base/clock.ts";
+import type { FailureReason, Reason } from "../../base/reasons.ts";
+import { reasonInfo } from "../../base/reasons.ts";
+import type { RequestHead } from "../../protocol/http1/request-head.ts";
+import { type ResponseHead, bodyKinds } from "../../protocol/http1/response-head.ts";
+import {
+  REQUEST_HEAD_GROWTH,
+  RESPONSE_HEAD_GROWTH,
+  cutMaxForwards,
+  cutTransferEncoding,
+  writeRequestHead,
+  writeResponseHead,
+} from "../../protocol/http1/serialise.ts";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { pickEndpoint } from "../endpoints/endpoint.ts";
+import type { Route } from "../router.ts";
+import { outbox } from "../wire.ts";
+import { answerBytes } from "./answers.ts";
+import type { Http1Downstream } from "./downstream.ts";
+import { type LoggedRequest, logExchange } from "./log-exchange.ts";
+import type { Http1Upstream } from "./upstream.ts";
+
+const REQUEST_BYTES_INITIAL = 1024;
+/** A larger request buffer is given back after the exchange. */
+const REQUEST_BYTES_KEPT = 8192;
+const NONE_TRIED: readonly Endpoint[] = [];
+const NO_AUTHORITY = new Uint8Array(0);
+
+/** What becomes of the client's connection: the next request, an orderly end, or a reset. */
+export type AfterExchange = "keep" | "close" | "abort";
+
+/** The exchange of one downstream connection. */
+export class Exchange {
+  readonly #downstream: Http1Downstream;
+  route: Route | undefined;
+  endpoint: Endpoint | undefined;
+  upstream: Http1Upstream | undefined;
+  /** The last byte of the request has been received. */
+  requestDone = false;
+  /** Coarse time of `requestDone`. */
+  requestDoneMs = 0;
+  /** The final response head has been sent on. */
+  responseStarted = false;
+  isHead = false;
+  startedMs = 0;
+  waitingSinceMs = 0;
+  requestBodyBytes = 0;
+  responseBodyBytes = 0;
+  /** Strings for the access log; only made when it is on. */
+  logged: LoggedRequest | undefined;
+  #http10 = false;
+  #keepAlive = true;
+  #idempotent = false;
+  #debug = false;
+  #waiting = false;
+  #retried = false;
+  #tried: readonly Endpoint[] = NONE_TRIED;
+  #status = 0;
+  /** The request from its first byte, as forwarded: sent once a connection is there, and again if need be. */
+  #requestBytes = new Uint8Array(REQUEST_BYTES_INITIAL);
+  #requestLength = 0;
+  /** `requestBytes` holds the whole request so far. */
+  #replayable = true;
+
+  constructor(downstream: Http1Downstream) {
+    this.#downstream = downstream;
+  }
+
+  /** Begins with a parsed request head, which is copied in its forwarded form. */
+  open(head: RequestHead, bytes: Uint8Array, after: number, route: Route): void {
+    this.route = route;
+    this.requestDone = false;
+    this.responseStarted = false;
+    this.isHead = head.isHead;
+    this.startedMs = turnNowMs();
+    this.requestBodyBytes = 0;
+    this.responseBodyBytes = 0;
+    this.#http10 = head.minor === 0;
+    this.#keepAlive = head.keepAlive;
+    this.#idempotent = head.idempotent;
+    this.#debug = head.debug;
+    this.#retried = false;
+    this.#tried = NONE_TRIED;
+    this.#replayable = true;
+    this.#status = 0;
+    route.stats.active++;
+    const { via } = this.#downstream.listener;
+    const authority = route.endpoints[0]?.authority ?? NO_AUTHORITY;
+    const needed = after - head.start + REQUEST_HEAD_GROWTH + via.length + authority.length;
+    if (needed > this.#requestBytes.length) this.#requestBytes = new Uint8Array(needed * 2);
+    if (head.maxForwards > 0 && (head.isOptions || head.isTrace)) cutMaxForwards(head);
+    this.#requestLength = writeRequestHead(head, bytes, after, this.#requestBytes, 0, via, authority);
+  }
+
+  /** Takes bytes of the request body, framing included. */
+  sendRequestBody(bytes: Uint8Array, start: number, end: number): void {
+    const { upstream } = this;
+    if (upstream !== undefined) {
+      this.#replayable = false;
+      upstream.wire.send(bytes, start, end);
+      return;
+    }
+    const length = this.#requestLength + (end - start);
+    if (length > this.#requestBytes.length) {
+      const larger = new Uint8Array(length * 2);
+      larger.set(this.#requestBytes.subarray(0, this.#requestLength));
+      this.#requestBytes = larger;
+    }
+    this.#requestBytes.set(bytes.subarray(start, end), this.#requestLength);
+    this.#requestLength = length;
+  }
+
+  /** The request is complete. */
+  noteRequestDone(): void {
+    this.requestDone = true;
+    this.requestDoneMs = coarse.nowMs;
+  }
+
+  /** Chooses an endpoint and a connection; called once the first bytes are there, and again for each further attempt. */
+  dispatch(): void {
+    const route = this.route as Route;
+    if (route.decision.refuse) {
+      this.fail("unknown-key", "");
+      return;
+    }
+    const endpoint = pickEndpoint(route.endpoints, this.#tried);
+    if (endpoint === undefined) {
+      this.#exhausted("the destination has no endpoint");
+      return;
+    }
+    this.#take(endpoint);
+    const upstream = endpoint.pool.takeIdle();
+    if (upstream !== undefined) this.assign(upstream);
+    else this.#wait(endpoint);
+  }
+
+  #take(endpoint: Endpoint): void {
+    this.endpoint = endpoint;
+    endpoint.outstanding++;
+    endpoint.lastUsedMs = coarse.nowMs;
+  }
+
+  #wait(endpoint: Endpoint): void {
+    this.#waiting = true;
+    // More of the body than one read is not kept in memory while nobody takes it.
+    if (!this.requestDone) this.#downstream.wire.pause();
+    endpoint.pool.enqueue(this);
+  }
+
+  /** A connection is there: the request leaves. */
+  assign(upstream: Http1Upstream): void {
+    this.#waiting = false;
+    this.upstream = upstream;
+    upstream.start(this);
+    outbox.push(upstream.wire, this.#requestBytes, 0, this.#requestLength);
+    if (!this.requestDone) this.#downstream.wire.resume();
+  }
+
+  /** No connection could be had. `another`: another endpoint, or the same at another address, may be tried. */
+  connectFailed(reason: FailureReason, detail: string, another: boolean): void {
+    this.#waiting = false;
+    const endpoint = this.endpoint as Endpoint;
+    endpoint.outstanding--;
+    this.endpoint = undefined;
+    // An endpoint whose name has several addresses is several endpoints in one.
+    const attempts = this.#tried.filter((tried) => tried === endpoint).length + 1;
+    this.#tried = [...this.#tried, endpoint];
+    if (another && attempts < Math.min(endpoint.addresses.length, ADDRESS_ATTEMPTS_MAX)) {
+      this.#take(endpoint);
+      this.#wait(endpoint);
+      return;
+    }
+    const route = this.route as Route;
+    if (pickEndpoint(route.endpoints, this.#tried) !== undefined) {
+      this.dispatch();
+      return;
+    }
+    this.endpoint = endpoint;
+    endpoint.outstanding++;
+    if (reason === "upstream-unavailable") this.#exhausted(`${endpoint.name}: ${detail}`);
+    else this.fail(reason, `${endpoint.name}: ${detail}`);
+  }
+
+  /** DESIGN §3.4 step 7: nothing of the destination can be reached. */
+  #exhausted(detail: string): void {
+    const route = this.route as Route;
+    const { fallback } = route;
+    if (fallback !== undefined) {
+      this.#dropEndpoint();
+      route.stats.active--;
+      fallback.stats.active++;
+      this.route = fallback;
+      this.#tried = NONE_TRIED;
+      this.dispatch();
+      return;
+    }
+    this.fail(route.decision.reason === "sandbox" ? "sandbox-unavailable" : "upstream-unavailable", detail);
+  }
+
+  /**
+   * The connection was lost before a byte of the response.
+   *
+   * @param reused it had served before, so the server may just have closed it for idleness (RFC 9112 §9.3.1).
+   * @param untouched the request never left.
+   */
+  upstreamLost(reused: boolean, untouched: boolean, detail: string): void {
+    const endpoint = this.endpoint as Endpoint;
+    const { replayBytesMax } = this.#downstream.listener.limits;
+    const whole = this.#replayable && this.requestDone && this.#requestLength <= replayBytesMax;
+    if (!this.#retried && whole && (untouched || (reused && this.#idempotent))) {
+      this.#retried = true;
+      this.#downstream.listener.telemetry.retries++;
+      this.#wait(endpoint);
+      return;
+    }
+    if (!untouched) endpoint.noteFailure(false, this.#downstream.listener.timeouts);
+    this.fail("upstream-closed", detail);
+  }
+
+  /** Sends a 1xx response on (RFC 9110 §15.2): to HTTP/1.0 clients there is none. */
+  relayInterim(head: ResponseHead, bytes: Uint8Array, after: number): void {
+    if (this.#http10) return;
+    this.#writeHead(head, bytes, after, "none", undefined);
+  }
+
+  /** Sends the final response head on. */
+  beginResponse(head: ResponseHead, bytes: Uint8Array, after: number, upstream: Http1Upstream): void {
+    this.responseStarted = true;
+    this.#status = head.status;
+    let close = !this.#keepAlive || this.#downstream.listener.draining || head.body === bodyKinds.close;
+    // An answer before the end of the request: the rest of the body is not waited for (RFC 9112 §9.6).
+    if (!this.requestDone) close = true;
+    if (this.#http10 && head.body === bodyKinds.chunked) {
+      cutTransferEncoding(head);
+      upstream.unchunk = true;
+      close = true;
+    }
+    this.#keepAlive = !close;
+    const word = close ? "close" : this.#http10 ? "keep-alive" : "none";
+    const debug = this.#debug ? (this.route as Route).debugLine : undefined;
+    this.#writeHead(head, bytes, after, word, debug);
+  }
+
+  #writeHead(
+    head: ResponseHead,
+    bytes: Uint8Array,
+    after: number,
+    word: "none" | "close" | "keep-alive",
+    extra: Uint8Array | undefined,
+  ): void {
+    const at = outbox.reserve(after - head.start + RESPONSE_HEAD_GROWTH + (extra?.length ?? 0));
+    const end = writeResponseHead(head, bytes, after, outbox.arena, at, word, extra);
+    outbox.commit(this.#downstream.wire, at, end);
+  }
+
+  /** Sends bytes of the response body on, framing included. */
+  relayResponseBody(bytes: Uint8Array, start: number, end: number): void {
+    this.responseBodyBytes += end - start;
+    this.#downstream.wire.send(bytes, start, end);
+  }
+
+  /** The response has been sent on as a whole. */
+  responseComplete(): void {
+    this.#finish(undefined, this.#keepAlive && this.requestDone ? "keep" : "close");
+  }
+
+  upstreamBacklogged(): void {
+    if (!this.requestDone) this.#downstream.wire.pause();
+  }
+
+  upstreamDrained(): void {
+    if (!this.requestDone) this.#downstream.wire.resume();
+  }
+
+  downstreamBacklogged(): void {
+    this.upstream?.wire.pause();
+  }
+
+  downstreamDrained(): void {
+    this.upstream?.wire.resume();
+  }
+
+  /** Ends the exchange with an answer of our own or, when the response has begun, with a reset. */
+  fail(reason: FailureReason | "unknown-key", detail: string): void {
+    this.#detach();
+    if (this.responseStarted) {
+      this.#finish(reason === "client-closed" ? reason : "response-aborted", "abort");
+      return;
+    }
+    const route = this.route as Route;
+    const { decision } = route;
+    this.#status = reasonInfo(reason).status;
+    if (reason === "client-closed") {
+      this.#finish(reason, "abort");
+      return;
+    }
+    const keepAlive = this.#keepAlive && this.requestDone && !this.#downstream.listener.draining;
+    const bytes = answerBytes(
+      reason,
+      { detail, service: decision.service, destination: decision.destination, endpoint: this.endpoint?.name ?? "" },
+      this.isHead,
+      keepAlive ? (this.#http10 ? "keep-alive" : "") : "close",
+      this.#debug ? route.debugLine : undefined,
+    );
+    this.#downstream.wire.send(bytes, 0, bytes.length);
+    this.#finish(reason, keepAlive ? "keep" : "close");
+  }
+
+  /** Leaves the upstream side: a connection in use cannot be used again, a place in the queue is given up. */
+  #detach(): void {
+    const { upstream } = this;
+    if (this.#waiting) {
+      this.#waiting = false;
+      this.endpoint?.pool.dequeue(this);
+    }
+    if (upstream === undefined) return;
+    this.upstream = undefined;
+    upstream.exchange = undefined;
+    upstream.close();
+  }
+
+  #dropEndpoint(): void {
+    if (this.endpoint === undefined) return;
+    this.endpoint.outstanding--;
+    this.endpoint = undefined;
+  }
+
+  #finish(failure: Reason | undefined, next: AfterExchange): void {
+    const route = this.route as Route;
+    const durationMs = turnNowMs() - this.startedMs;
+    route.stats.active--;
+    const { listener } = this.#downstream;
+    const stats = failure === undefined ? route.stats : listener.failureStats(route.decision, failure);
+    stats.record(this.#status, durationMs);
+    if (listener.accessLog?.wants(this.#status, failure !== undefined && failure !== "unknown-key") === true) {
+      logExchange(listener, this, this.#downstream, failure ?? route.decision.reason, this.#status, durationMs);
+    }
+    this.#dropEndpoint();
+    this.route = undefined;
+    this.logged = undefined;
+    // A write may still be waiting in this buffer (an answer that came before the request was read), or it grew large.
+    if (next === "keep" && (failure !== undefined || this.#requestBytes.length > REQUEST_BYTES_KEPT)) {
+      this.#requestBytes = new Uint8Array(REQUEST_BYTES_INITIAL);
+    }
+    this.#downstream.exchangeDone(next);
+  }
+}
+
+/** Addresses of one name that are tried for one request. */
+const ADDRESS_ATTEMPTS_MAX = 3;

@@ -1,0 +1,183 @@
+// A listening socket and the connections that it accepted.
+import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
+import type { Limits, Timeouts } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { FailureReason } from "../base/reasons.ts";
+import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
+import { latin1 } from "../protocol/http1/bytes.ts";
+import { FieldTable, fieldIds } from "../protocol/http1/field-table.ts";
+import { parseEndpoint } from "../routing/endpoint-name.ts";
+import type { Decision } from "../routing/decide.ts";
+import type { AccessLog } from "../telemetry/access-log.ts";
+import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
+import { answerBytes } from "./http1/answers.ts";
+import { Http1Downstream, type ListenerContext } from "./http1/downstream.ts";
+import { loggedFields } from "./http1/log-exchange.ts";
+import { type Router, watchedFields } from "./router.ts";
+
+/** What a listener needs from the process. */
+export interface ListenerDeps {
+  readonly telemetry: Telemetry;
+  readonly accessLog: AccessLog | undefined;
+  readonly log: Log;
+  /** Shared by the workers of one sidecar, distinct from every other sidecar: by it loops are recognised. */
+  readonly instanceId: string;
+  readonly reusePort: boolean;
+  /** Open connections of all listeners of the process. */
+  readonly connections: { count: number };
+}
+
+/** One listener of the config. */
+export class Listener implements ListenerContext {
+  readonly config: ListenerConfig;
+  readonly limits: Limits;
+  readonly timeouts: Timeouts;
+  readonly router: Router;
+  readonly fields: FieldTable;
+  readonly via: Uint8Array;
+  readonly viaToken: Uint8Array;
+  readonly telemetry: Telemetry;
+  readonly accessLog: AccessLog | undefined;
+  readonly firstLogged: number;
+  draining = false;
+  readonly #deps: ListenerDeps;
+  readonly #server: Server;
+  /** All connections; a connection knows its index, so that removal is a swap with the last. */
+  readonly #downstreams: Http1Downstream[] = [];
+  readonly #failureStats = new Map<string, RouteStats>();
+  #whenEmpty: (() => void) | undefined;
+
+  constructor(config: ListenerConfig, proxy: ProxyConfig, router: Router, deps: ListenerDeps) {
+    this.config = config;
+    this.limits = proxy.limits;
+    this.timeouts = proxy.timeouts;
+    this.router = router;
+    this.telemetry = deps.telemetry;
+    this.accessLog = deps.accessLog;
+    this.#deps = deps;
+    const watched = watchedFields(proxy);
+    this.firstLogged = deps.accessLog === undefined ? 0 : fieldIds.watched + watched.length;
+    this.fields = new FieldTable(deps.accessLog === undefined ? watched : [...watched, ...loggedFields]);
+    const token = `sidelane-${deps.instanceId}-${config.name.replace(/[^A-Za-z0-9]/g, "-")}`;
+    this.viaToken = latin1(token);
+    this.via = latin1(`via: 1.1 ${token}\r\n`);
+    this.#server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true, keepAlive: true });
+    this.#server.on("connection", (socket) => this.#accept(socket));
+  }
+
+  #accept(socket: Socket): void {
+    const { connections } = this.#deps;
+    if (connections.count >= this.limits.connectionsMax || this.draining) {
+      this.#turnAway(socket);
+      return;
+    }
+    connections.count++;
+    const downstream = new Http1Downstream(socket, this);
+    downstream.index = this.#downstreams.length;
+    this.#downstreams.push(downstream);
+  }
+
+  #turnAway(socket: Socket): void {
+    const reason = this.draining ? "draining" : "connection-limit";
+    this.failureStats(undefined, reason).record(503, 0);
+    const context = { detail: "", service: "", destination: "", endpoint: "" };
+    socket.on("error", () => {});
+    socket.setTimeout(1000, () => socket.destroy());
+    socket.end(answerBytes(reason, context, false, "close", undefined));
+    socket.resume();
+    socket.on("end", () => socket.destroy());
+  }
+
+  remove(downstream: Http1Downstream): void {
+    const { index } = downstream;
+    const last = this.#downstreams.pop() as Http1Downstream;
+    if (last !== downstream) {
+      last.index = index;
+      this.#downstreams[index] = last;
+    }
+    this.#deps.connections.count--;
+    if (this.#downstreams.length === 0) this.#whenEmpty?.();
+  }
+
+  failureStats(decision: Decision | undefined, reason: FailureReason | Decision["reason"]): RouteStats {
+    const service = decision?.service ?? "";
+    const destination = decision?.destination ?? "";
+    const at = `${service} ${destination} ${reason}`;
+    let stats = this.#failureStats.get(at);
+    if (stats === undefined) {
+      stats = this.telemetry.routeStats(service, this.config.direction, "http1", destination, reason);
+      this.#failureStats.set(at, stats);
+    }
+    return stats;
+  }
+
+  /** Starts to listen; rejects with a sentence that names the listener and the address. */
+  async listen(): Promise<void> {
+    const parsed = parseEndpoint(this.config.address, true);
+    if ("problem" in parsed) throw new Error(`listener ${this.config.name}: ${parsed.problem}`);
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", (error: NodeJS.ErrnoException) => {
+        reject(
+          new Error(`listener ${this.config.name} cannot listen on ${this.config.address}: ${listenAdvice(error)}`),
+        );
+      });
+      this.#server.listen(
+        { host: parsed.host, port: parsed.port, reusePort: this.#deps.reusePort, backlog: 1024 },
+        resolve,
+      );
+    });
+    this.#server.removeAllListeners("error");
+    this.#server.on("error", (error) => {
+      this.#deps.log.error("listener failed", { listener: this.config.name, error: error.message });
+    });
+  }
+
+  /** `host:port` that it listens on. */
+  get address(): string {
+    const { address, port, family } = this.#server.address() as AddressInfo;
+    return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+  }
+
+  get connectionCount(): number {
+    return this.#downstreams.length;
+  }
+
+  get idleCount(): number {
+    return this.#downstreams.reduce((count, downstream) => count + Number(downstream.idle), 0);
+  }
+
+  sweep(nowMs: number): void {
+    // Backwards: a connection that ends takes the last one into its place.
+    for (let i = this.#downstreams.length - 1; i >= 0; i--) this.#downstreams[i]?.sweep(nowMs);
+  }
+
+  /** Stops accepting, ends idle connections now and the others after their exchange. Resolves when all are gone. */
+  drain(): Promise<void> {
+    this.draining = true;
+    this.#server.close();
+    for (let i = this.#downstreams.length - 1; i >= 0; i--) this.#downstreams[i]?.drain();
+    return new Promise((resolve) => {
+      if (this.#downstreams.length === 0) resolve();
+      else this.#whenEmpty = resolve;
+    });
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    this.#server.close();
+    for (const downstream of [...this.#downstreams]) downstream.wire.reset();
+  }
+}
+
+function listenAdvice(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return "the address is in use; end the other process or choose another port";
+    case "EACCES":
+      return "not permitted; choose a port of 1024 or above";
+    case "EADDRNOTAVAIL":
+      return "this machine has no such address";
+    default:
+      return error.message;
+  }
+}

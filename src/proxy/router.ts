@@ -1,0 +1,234 @@
+// From a request head to a route, on bytes. What a decision needs to know is worked out once per (table, service port,
+// target) and kept in a `Route`; a request then costs the look-up of its key and one Map access. A new table starts
+// with no routes: an old one is never consulted again, and dies with the last exchange that holds one of its routes.
+import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
+import { fieldIds } from "../protocol/http1/field-table.ts";
+import type { RequestHead } from "../protocol/http1/request-head.ts";
+import { latin1, textOf } from "../protocol/http1/bytes.ts";
+import { Found } from "../protocol/context/found.ts";
+import { findBaggageMember } from "../protocol/context/baggage.ts";
+import { findTracestateMember } from "../protocol/context/tracestate.ts";
+import type { CompiledTable } from "../routing/compiled-table.ts";
+import { type Decision, NO_KEY, NO_SERVICE, type RoutePolicy, UNKNOWN_KEY, decide } from "../routing/decide.ts";
+import type { TableCell } from "../routing/table-cell.ts";
+import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
+import type { Reason } from "../base/reasons.ts";
+import type { Endpoint } from "./endpoints/endpoint.ts";
+import type { EndpointRegistry } from "./endpoints/registry.ts";
+
+/** Routes of authorities that no table names: bounded, because clients choose them. */
+const PASSTHROUGH_MAX = 1000;
+
+/** Everything one kind of request needs on its way: made once, shared by all of them. */
+export interface Route {
+  readonly decision: Decision;
+  readonly endpoints: readonly Endpoint[];
+  readonly stats: RouteStats;
+  /** The line `x-sidelane-route: ...` with its line end. */
+  readonly debugLine: Uint8Array;
+  /** Where to go when no endpoint of the sandbox can be reached and the config allows it. */
+  readonly fallback: Route | undefined;
+}
+
+interface CarrierAt {
+  readonly kind: "baggage" | "tracestate" | "header";
+  readonly fieldId: number;
+  readonly member: Uint8Array;
+}
+
+/** The header names that carry keys, in the order of the config, each once: the watched fields of the parser. */
+export function watchedFields(config: ProxyConfig): string[] {
+  return [...new Set(config.tenancy.carriers.map(headerOf))];
+}
+
+function headerOf(carrier: ProxyConfig["tenancy"]["carriers"][number]): string {
+  return carrier.kind === "header" ? carrier.name.toLowerCase() : carrier.kind;
+}
+
+/** Routes the requests of one listener. */
+export class Router {
+  /** Where the last key was found, for the access log; `keyFound` says whether there was one. */
+  readonly key = new Found();
+  keyFound = false;
+  readonly #listener: ListenerConfig;
+  readonly #config: ProxyConfig;
+  readonly #policy: RoutePolicy;
+  readonly #cell: TableCell;
+  readonly #registry: EndpointRegistry;
+  readonly #telemetry: Telemetry;
+  readonly #carriers: readonly CarrierAt[];
+  #table: CompiledTable;
+  #routes = new Map<number, Route>();
+  #passthrough = new Map<string, Route>();
+  #service = NO_SERVICE;
+  #servicePort = -1;
+
+  constructor(
+    listener: ListenerConfig,
+    config: ProxyConfig,
+    cell: TableCell,
+    registry: EndpointRegistry,
+    telemetry: Telemetry,
+  ) {
+    this.#listener = listener;
+    this.#config = config;
+    this.#cell = cell;
+    this.#registry = registry;
+    this.#telemetry = telemetry;
+    this.#policy = {
+      direction: listener.direction,
+      self: config.sandbox !== undefined && listener.direction === "inbound",
+      onUnknownKey: config.tenancy.onUnknownKey,
+      service: config.service,
+      ...(config.sandbox === undefined ? {} : { sandbox: config.sandbox }),
+    };
+    const watched = watchedFields(config);
+    this.#carriers = config.tenancy.carriers.map((carrier) => ({
+      kind: carrier.kind,
+      fieldId: fieldIds.watched + watched.indexOf(headerOf(carrier)),
+      member: new TextEncoder().encode(carrier.name),
+    }));
+    this.#table = cell.current;
+    this.#takeTable(cell.current);
+  }
+
+  #takeTable(table: CompiledTable): void {
+    this.#table = table;
+    this.#routes = new Map();
+    this.#passthrough = new Map();
+    if (this.#listener.direction === "inbound") {
+      this.#service = table.serviceByName(this.#config.service);
+      this.#servicePort =
+        this.#service === NO_SERVICE ? -1 : table.servicePortByName(this.#service, this.#listener.port);
+    }
+  }
+
+  /** The route of a request: DESIGN §3.4, with the table that is current now. */
+  route(head: RequestHead, bytes: Uint8Array): Route {
+    const table = this.#cell.current;
+    if (table !== this.#table) this.#takeTable(table);
+    const target = this.#findTarget(table, head, bytes);
+    if (this.#listener.direction === "inbound") {
+      return this.#routes.get(target) ?? this.#addRoute(target, this.#service, this.#servicePort, target);
+    }
+    const service = table.findService(bytes, head.hostNameStart, head.hostNameEnd);
+    const servicePort =
+      service === NO_SERVICE ? -1 : table.servicePort(service, head.hostPort === -1 ? 80 : head.hostPort);
+    // Without endpoints of its own a service's baseline is the authority itself, which differs from request to request.
+    if (servicePort === -1) return this.#passthroughRoute(head, bytes, service, target);
+    const at = servicePort * (table.targetCount + 2) + target + 2;
+    const route = this.#routes.get(at) ?? this.#addRoute(at, service, servicePort, target);
+    return route.endpoints.length === 0 && !route.decision.refuse
+      ? this.#passthroughRoute(head, bytes, service, target, servicePort)
+      : route;
+  }
+
+  /** The target that the first yielding carrier's key selects, NO_KEY or UNKNOWN_KEY. */
+  #findTarget(table: CompiledTable, head: RequestHead, bytes: Uint8Array): number {
+    this.keyFound = false;
+    if (head.watchedCount === 0) return NO_KEY;
+    const carriers = this.#carriers;
+    for (let c = 0; c < carriers.length; c++) {
+      if (this.#readCarrier(carriers[c] as CarrierAt, head, bytes)) {
+        this.keyFound = true;
+        const { key } = this;
+        const target = table.findTarget(key.bytes, key.start, key.end);
+        return target === -1 ? UNKNOWN_KEY : target;
+      }
+    }
+    return NO_KEY;
+  }
+
+  #readCarrier(carrier: CarrierAt, head: RequestHead, bytes: Uint8Array): boolean {
+    const { watched } = head;
+    const { key } = this;
+    let found = false;
+    for (let w = 0; w < head.watchedCount; w++) {
+      if (watched[w * 3] !== carrier.fieldId) continue;
+      const start = watched[w * 3 + 1] as number;
+      const end = watched[w * 3 + 2] as number;
+      if (carrier.kind === "baggage") {
+        // Several fields are one list, and in a list the last member of a name wins.
+        if (findBaggageMember(bytes, start, end, carrier.member, key)) found = true;
+      } else if (carrier.kind === "tracestate") {
+        if (findTracestateMember(bytes, start, end, carrier.member, key)) return true;
+      } else if (end > start) {
+        key.set(bytes, start, end);
+        return true;
+      }
+    }
+    return found;
+  }
+
+  #addRoute(at: number, service: number, servicePort: number, target: number): Route {
+    const decision = decide(this.#table, this.#policy, service, servicePort, target);
+    const route = this.#routeOf(decision, this.#endpointsOf(decision), servicePort);
+    this.#routes.set(at, route);
+    return route;
+  }
+
+  #endpointsOf(decision: Decision): readonly Endpoint[] {
+    if (decision.set !== -1) return this.#table.endpoints(decision.set).map((name) => this.#registry.get(name));
+    if (this.#listener.direction === "inbound") return [this.#registry.get(this.#listener.target)];
+    return [];
+  }
+
+  #routeOf(
+    decision: Decision,
+    endpoints: readonly Endpoint[],
+    servicePort: number,
+    reason: Reason = decision.reason,
+  ): Route {
+    for (const endpoint of endpoints) this.#registry.warm(endpoint);
+    const { destination } = decision;
+    const service = decision.service === "" ? "-" : decision.service;
+    return {
+      decision,
+      endpoints,
+      stats: this.#telemetry.routeStats(
+        decision.service,
+        this.#listener.direction,
+        "http1",
+        destination,
+        decision.reason,
+      ),
+      debugLine: latin1(
+        `x-sidelane-route: ${service}=${destination};reason=${reason};table=${this.#table.version}\r\n`,
+      ),
+      fallback: this.#fallbackOf(decision, servicePort),
+    };
+  }
+
+  /** `onUnavailable: baseline`: the baseline's endpoints under the sandbox's reason, so that it shows in every number. */
+  #fallbackOf(decision: Decision, servicePort: number): Route | undefined {
+    if (decision.reason !== "sandbox" || this.#config.tenancy.onUnavailable !== "baseline") return undefined;
+    const baseline = decide(this.#table, this.#policy, this.#service, servicePort, NO_KEY);
+    const set = this.#listener.direction === "inbound" ? -1 : this.#table.baselineSet(servicePort);
+    const endpoints = this.#endpointsOf({ ...baseline, set });
+    if (endpoints.length === 0) return undefined;
+    const service = decision.service;
+    return {
+      decision: { ...baseline, service, set },
+      endpoints,
+      stats: this.#telemetry.routeStats(service, this.#listener.direction, "http1", "baseline", "sandbox-unavailable"),
+      debugLine: latin1(
+        `x-sidelane-route: ${service}=baseline;reason=sandbox-unavailable;table=${this.#table.version}\r\n`,
+      ),
+      fallback: undefined,
+    };
+  }
+
+  #passthroughRoute(head: RequestHead, bytes: Uint8Array, service: number, target: number, servicePort = -1): Route {
+    const host = textOf(bytes, head.hostNameStart, head.hostNameEnd).toLowerCase();
+    const authority = `${host}:${head.hostPort === -1 ? 80 : head.hostPort}`;
+    const at = `${authority} ${service} ${target}`;
+    let route = this.#passthrough.get(at);
+    if (route === undefined) {
+      const decision = decide(this.#table, this.#policy, service, servicePort, target);
+      route = this.#routeOf(decision, host === "" ? [] : [this.#registry.get(authority)], servicePort);
+      if (this.#passthrough.size >= PASSTHROUGH_MAX) this.#passthrough.clear();
+      this.#passthrough.set(at, route);
+    }
+    return route;
+  }
+}

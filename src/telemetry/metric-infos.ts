@@ -1,0 +1,67 @@
+import type { MetricInfo } from "./exposition.ts";
+
+const ROUTE = ["service", "direction", "protocol", "destination"] as const;
+
+/** Every metric of Sidelane's own (DESIGN §3.7); the process metrics of prom-client come on top. docs/metrics.md lists both. */
+export const metricInfos = {
+  sidelane_requests_total: {
+    type: "counter",
+    labels: [...ROUTE, "reason", "code"],
+    help: "Finished exchanges by route, reason and status code.",
+    aggregator: "sum",
+  },
+  sidelane_request_duration_seconds: {
+    type: "histogram",
+    labels: [...ROUTE, "reason"],
+    help: "From the first byte of a request to the last of its response.",
+    aggregator: "sum",
+  },
+  sidelane_active_requests: {
+    type: "gauge",
+    labels: ROUTE,
+    help: "Exchanges that are running.",
+    aggregator: "sum",
+  },
+  sidelane_upstream_connections: {
+    type: "gauge",
+    labels: ["state"],
+    help: "Connections to endpoints by state: idle, active, connecting.",
+    aggregator: "sum",
+  },
+  sidelane_upstream_connect_seconds: {
+    type: "histogram",
+    labels: [],
+    help: "Time to establish a connection to an endpoint; failed attempts are not in it.",
+    aggregator: "sum",
+  },
+  sidelane_retries_total: {
+    type: "counter",
+    labels: [],
+    help: "Requests sent again on a fresh connection.",
+    aggregator: "sum",
+  },
+  sidelane_table_version: {
+    type: "gauge",
+    labels: [],
+    help: "Generation of the current table in this process: 1, 2, 3 and so on; 0 before the first.",
+    aggregator: "max",
+  },
+  sidelane_table_reloads_total: {
+    type: "counter",
+    labels: ["result"],
+    help: "Attempts to load a table by result: applied, unchanged, rejected, unreadable.",
+    aggregator: "sum",
+  },
+  sidelane_table_age_seconds: {
+    type: "gauge",
+    labels: [],
+    help: "Since the current table was published.",
+    aggregator: "max",
+  },
+  sidelane_event_loop_delay_seconds: {
+    type: "gauge",
+    labels: ["quantile"],
+    help: "Lateness of the event loop since the previous scrape; quantile 1 is the worst case.",
+    aggregator: "max",
+  },
+} as const satisfies Record<string, MetricInfo>;

@@ -1,0 +1,299 @@
+// What callers may rely on: recording an exchange allocates nothing and touches no label; labels become text only when
+// somebody scrapes. The set of label values is bounded (sandboxes by `sandboxLabelsMax`, services by SERVICE_LABELS_MAX,
+// the rest by closed lists), whatever peers send and however often the table changes.
+import { AggregatorRegistry, collectDefaultMetrics, Registry } from "prom-client";
+import type { Reason } from "../base/reasons.ts";
+import { EventLoopDelay } from "./event-loop-delay.ts";
+import { expose, histogramSamples, type Sample } from "./exposition.ts";
+import { DurationHistogram } from "./histogram.ts";
+import { metricInfos } from "./metric-infos.ts";
+
+/** The label value that sandboxes beyond the cap, and whatever has no name in the table, are counted under. */
+const OTHER = "other";
+/** The label value of `service` and `destination` for what was refused before it had one. */
+const NONE = "none";
+/** Services come from the operator's table; this stops a table that renames its services for ever. */
+const SERVICE_LABELS_MAX = 1000;
+
+/** Which way an exchange went (DESIGN §2). */
+export type Direction = "inbound" | "outbound";
+/** What became of one attempt to load a table: content published, the same as before, invalid, or not readable. */
+export type TableReloadResult = "applied" | "unchanged" | "rejected" | "unreadable";
+
+/** What is fixed about one route's numbers, as label values. */
+export interface RouteLabels {
+  readonly service: string;
+  readonly direction: Direction;
+  readonly protocol: string;
+  readonly destination: string;
+  readonly reason: Reason;
+}
+
+const FIRST_CODES = 4;
+
+/** Numbers of one (service, direction, protocol, destination, reason). Plain fields and typed arrays: recording allocates nothing. */
+export class RouteStats {
+  readonly labels: RouteLabels;
+  /** Exchanges that are running now; the data plane adds and subtracts. */
+  active = 0;
+  readonly duration = new DurationHistogram();
+  // A route sees a handful of status codes, nearly always the one it saw last: two short parallel arrays instead of a
+  // counter for each possible code, which would cost 4 KB per route. Slot 0 counts the invalid ones.
+  #codes = new Uint16Array(FIRST_CODES);
+  #counts = new Float64Array(FIRST_CODES);
+  #used = 1;
+  #last = 0;
+
+  constructor(labels: RouteLabels) {
+    this.labels = labels;
+  }
+
+  /** Counts one finished exchange: the status code the client was sent (or would have been), its duration in milliseconds. */
+  record(status: number, durationMs: number): void {
+    if (this.#codes[this.#last] !== status) this.#last = this.#slot(status);
+    this.#counts[this.#last] = (this.#counts[this.#last] ?? 0) + 1;
+    this.duration.observe(durationMs);
+  }
+
+  /** [code, count] of every code seen. For the scrape. */
+  codes(): [code: string, count: number][] {
+    return Array.from(this.#counts.subarray(0, this.#used), (count, slot) => {
+      const code = this.#codes[slot] ?? 0;
+      return [code === 0 ? OTHER : String(code), count] as [string, number];
+    }).filter(([, count]) => count > 0);
+  }
+
+  #slot(status: number): number {
+    // RFC 9110 §15: codes outside 100..599 are invalid. An endpoint could send all thousand of them: one cell for the lot.
+    if (!(status >= 100 && status <= 599)) return 0;
+    const used = this.#used;
+    for (let slot = 1; slot < used; slot++) if (this.#codes[slot] === status) return slot;
+    if (used === this.#codes.length) {
+      const codes = new Uint16Array(used * 2);
+      const counts = new Float64Array(used * 2);
+      codes.set(this.#codes);
+      counts.set(this.#counts);
+      this.#codes = codes;
+      this.#counts = counts;
+    }
+    this.#codes[used] = status;
+    this.#used = used + 1;
+    return used;
+  }
+}
+
+/** What the upstream pools report. They write the fields; nothing here derives them. */
+class UpstreamStats {
+  connectionsIdle = 0;
+  connectionsActive = 0;
+  connectionsConnecting = 0;
+  /** Milliseconds from the attempt to the established connection. */
+  readonly connect = new DurationHistogram();
+}
+
+/** How a `Telemetry` differs from the usual. */
+export interface TelemetryOptions {
+  /** `limits.sandboxLabelsMax`. */
+  readonly sandboxLabelsMax: number;
+  /** Milliseconds of a monotonic clock; read at scrape and when a table is published. */
+  readonly nowMs?: () => number;
+  /** CPU, memory, files, garbage collection, event loop. On by default; tests that make many instances switch it off. */
+  readonly processMetrics?: boolean;
+}
+
+/** One process's numbers, JSON-serialisable: what a worker sends to whoever answers the scrape. */
+export type TelemetrySnapshot = readonly object[];
+
+/** All numbers of one process. */
+export class Telemetry {
+  readonly upstream = new UpstreamStats();
+  /** Requests sent again on a fresh connection. */
+  retries = 0;
+  readonly tableReloads: Record<TableReloadResult, number> = { applied: 0, unchanged: 0, rejected: 0, unreadable: 0 };
+  /** Sandboxes that get a label of their own; lowering it takes no label away that was given. */
+  sandboxLabelsMax: number;
+  #tableVersion = 0;
+  #tablePublishedAtMs = Number.NaN;
+  readonly #routes = new Map<string, RouteStats>();
+  readonly #sandboxes = new Set<string>();
+  readonly #services = new Set<string>();
+  readonly #registry = new Registry();
+  readonly #nowMs: () => number;
+  readonly #eventLoopDelay: EventLoopDelay | undefined;
+
+  constructor(options: TelemetryOptions) {
+    this.sandboxLabelsMax = options.sandboxLabelsMax;
+    this.#nowMs = options.nowMs ?? (() => performance.now());
+    const processMetrics = options.processMetrics ?? true;
+    this.#eventLoopDelay = processMetrics ? new EventLoopDelay() : undefined;
+    this.#exposeAll();
+    if (processMetrics) exposeProcess(this.#registry);
+  }
+
+  /** Content type of what `scrape` and `mergeAndFormat` produce. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /**
+   * The stats of one label tuple, the same object each time. Not for every request: ask once per route and keep it as long
+   * as the table it came from. `destination` is `baseline`, `passthrough`, a sandbox's name, or "" when there was none;
+   * `service` may be "" too.
+   */
+  routeStats(service: string, direction: Direction, protocol: string, destination: string, reason: Reason): RouteStats {
+    const labels: RouteLabels = {
+      service: this.#serviceLabel(service, destination),
+      direction,
+      protocol,
+      destination: this.#destinationLabel(destination),
+      reason,
+    };
+    const key = JSON.stringify([labels.service, direction, protocol, labels.destination, reason]);
+    let stats = this.#routes.get(key);
+    if (stats === undefined) {
+      stats = new RouteStats(labels);
+      this.#routes.set(key, stats);
+    }
+    return stats;
+  }
+
+  /** A table took effect. Its age counts from now. */
+  tablePublished(version: number): void {
+    this.#tableVersion = version;
+    this.#tablePublishedAtMs = this.#nowMs();
+  }
+
+  /** One attempt to load a table ended. */
+  recordTableReload(result: TableReloadResult): void {
+    this.tableReloads[result]++;
+  }
+
+  /**
+   * Forgets the sandboxes that `exists` denies, which frees their labels: without it the first hundred pull requests would
+   * keep all labels for ever. Call it after a table was published. Routes with running exchanges stay until the next call.
+   */
+  retainSandboxes(exists: (sandbox: string) => boolean): void {
+    const gone = new Set([...this.#sandboxes].filter((sandbox) => !exists(sandbox)));
+    if (gone.size === 0) return;
+    const busy = new Set<string>();
+    for (const { labels, active } of this.#routes.values()) {
+      if (active > 0 && gone.has(labels.destination)) busy.add(labels.destination);
+    }
+    for (const [key, { labels }] of this.#routes) {
+      if (gone.has(labels.destination) && !busy.has(labels.destination)) this.#routes.delete(key);
+    }
+    for (const sandbox of gone) if (!busy.has(sandbox)) this.#sandboxes.delete(sandbox);
+  }
+
+  /** The Prometheus text of this process. */
+  scrape(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  /** The numbers of this process for `mergeAndFormat`, as they are now. */
+  snapshot(): Promise<TelemetrySnapshot> {
+    return this.#registry.getMetricsAsJSON();
+  }
+
+  /** The Prometheus text of several processes as one: counters added, gauges added or their greatest, as `aggregator` says. */
+  static mergeAndFormat(snapshots: readonly TelemetrySnapshot[]): Promise<string> {
+    return AggregatorRegistry.aggregate(snapshots.map((snapshot) => [...snapshot])).metrics();
+  }
+
+  /** Names of all metrics exposed. */
+  get metricNames(): string[] {
+    return this.#registry.getMetricsAsArray().map((metric) => metric.name);
+  }
+
+  /** Stops watching the event loop. */
+  close(): void {
+    this.#eventLoopDelay?.close();
+  }
+
+  #serviceLabel(service: string, destination: string): string {
+    // What passes through is named by the client's Host: unbounded, and not a service (DESIGN §3.4 step 1).
+    if (destination === "passthrough") return OTHER;
+    return service === "" ? NONE : admit(this.#services, service, SERVICE_LABELS_MAX);
+  }
+
+  #destinationLabel(destination: string): string {
+    if (destination === "") return NONE;
+    if (destination === "baseline" || destination === "passthrough") return destination;
+    return admit(this.#sandboxes, destination, this.sandboxLabelsMax);
+  }
+
+  #exposeAll(): void {
+    const { upstream, tableReloads } = this;
+    const add = (name: keyof typeof metricInfos, read: () => Sample[]): void =>
+      expose(this.#registry, name, metricInfos[name], read);
+
+    add("sidelane_requests_total", () =>
+      this.#eachRoute(({ labels }, stats) =>
+        stats.codes().map(([code, value]) => ({ labels: { ...labels, code }, value })),
+      ),
+    );
+    add("sidelane_request_duration_seconds", () =>
+      this.#eachRoute(({ labels }, { duration }) =>
+        duration.count === 0 ? [] : histogramSamples("sidelane_request_duration_seconds", labels, duration),
+      ),
+    );
+    add("sidelane_active_requests", () => this.#activeSamples());
+    add("sidelane_upstream_connections", () => [
+      { labels: { state: "idle" }, value: upstream.connectionsIdle },
+      { labels: { state: "active" }, value: upstream.connectionsActive },
+      { labels: { state: "connecting" }, value: upstream.connectionsConnecting },
+    ]);
+    add("sidelane_upstream_connect_seconds", () =>
+      histogramSamples("sidelane_upstream_connect_seconds", {}, upstream.connect),
+    );
+    add("sidelane_retries_total", () => [{ labels: {}, value: this.retries }]);
+    add("sidelane_table_version", () => [{ labels: {}, value: this.#tableVersion }]);
+    add("sidelane_table_reloads_total", () =>
+      Object.entries(tableReloads).map(([result, value]) => ({ labels: { result }, value })),
+    );
+    // No sample before the first table: nothing has no age.
+    add("sidelane_table_age_seconds", () =>
+      Number.isNaN(this.#tablePublishedAtMs)
+        ? []
+        : [{ labels: {}, value: (this.#nowMs() - this.#tablePublishedAtMs) / 1000 }],
+    );
+    add("sidelane_event_loop_delay_seconds", () => this.#eventLoopDelay?.samples() ?? []);
+  }
+
+  #eachRoute(samples: (route: { readonly labels: Record<string, string> }, stats: RouteStats) => Sample[]): Sample[] {
+    return [...this.#routes.values()].flatMap((stats) => samples({ labels: { ...stats.labels } }, stats));
+  }
+
+  /** Without `reason`: whether an exchange fails, and how, is known only at its end. */
+  #activeSamples(): Sample[] {
+    const sums = new Map<string, { labels: Record<string, string>; value: number }>();
+    for (const stats of this.#routes.values()) {
+      const { service, direction, protocol, destination } = stats.labels;
+      const key = JSON.stringify([service, direction, protocol, destination]);
+      const sum = sums.get(key);
+      if (sum === undefined)
+        sums.set(key, { labels: { service, direction, protocol, destination }, value: stats.active });
+      else sum.value += stats.active;
+    }
+    return [...sums.values()];
+  }
+}
+
+/** `name` if it is among the first `max`, else the overflow label. */
+function admit(names: Set<string>, name: string, max: number): string {
+  if (names.has(name)) return name;
+  if (names.size >= max) return OTHER;
+  names.add(name);
+  return name;
+}
+
+const PREFIX = "sidelane_";
+
+/** prom-client's process metrics but those of the event loop, which `event_loop_delay_seconds` already tells, and better. */
+function exposeProcess(registry: Registry): void {
+  // Their monitor cannot be switched off, so it is slowed down from 100 wake-ups a second to one.
+  collectDefaultMetrics({ register: registry, prefix: PREFIX, eventLoopMonitoringPrecision: 1000 });
+  for (const { name } of registry.getMetricsAsArray()) {
+    if (name.startsWith(`${PREFIX}nodejs_eventloop_lag`)) registry.removeSingleMetric(name);
+  }
+}
