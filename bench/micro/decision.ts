@@ -27,7 +27,7 @@ function sized(sandboxes: number): Bench[] {
   const table = tableOf(sandboxes);
   const keys = keysOf(sandboxes);
   const host = Buffer.from("Checkout.Shop.svc.cluster.local");
-  const unknown = Buffer.from("pr-none");
+  const unknown = Buffer.from("pr-x");
   const service = table.findService(host, 0, host.length);
   const port = table.servicePort(service, 8080);
   const name = sandboxes.toLocaleString("en-US");

@@ -1,0 +1,48 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { routingMember } from "../load/requests.ts";
+import { firstLine, tools, toolPath } from "../tools.ts";
+import type { Peer } from "./peer.ts";
+
+/**
+ * HAProxy with one thread. `req.hdr` yields one comma separated member after the other, without the white space around it;
+ * `word(1,;)` cuts the member's properties: the exact member, several baggage fields included. A regular expression over the
+ * whole field costs the same. `http-reuse always` shares all upstream connections, as all peers do; `safe` costs the same.
+ */
+export const haproxy: Peer = {
+  name: "haproxy",
+  needs: [tools.haproxy],
+  version: () => firstLine(toolPath(tools.haproxy), "-v").replace(/^(HAProxy) version (\S+).*$/, "$1 $2"),
+  command({ workspace, port, backends }) {
+    const file = join(workspace.directory, "haproxy.cfg");
+    const config = `
+global
+  nbthread 1
+  maxconn 4096
+
+defaults
+  mode http
+  option http-keep-alive
+  http-reuse always
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 10s
+  timeout http-keep-alive 60s
+
+frontend inbound
+  bind 127.0.0.1:${port}
+  acl sandbox req.hdr(baggage),word(1,;) -m str ${routingMember.name}=${routingMember.value}
+  use_backend sandbox if sandbox
+  default_backend baseline
+
+backend baseline
+  server app 127.0.0.1:${backends.baseline}
+
+backend sandbox
+  server app 127.0.0.1:${backends.sandbox}
+`;
+    writeFileSync(file, config);
+    return [toolPath(tools.haproxy), "-db", "-q", "-f", file];
+  },
+};

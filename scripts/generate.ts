@@ -1,0 +1,52 @@
+// Writes the files that follow from a definition in src: JSON Schemas, docs/configuration.md, docs/errors.md.
+// `node scripts/generate.ts` writes them, with `--check` it says which are stale and exits 1.
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { configJsonSchema, tableJsonSchema } from "../src/config/json-schema.ts";
+import type { JsonSchema } from "../src/config/schema-fields.ts";
+import { configurationPage } from "./generate-configuration.ts";
+import { errorsPage } from "./generate-errors.ts";
+
+/** Every generated file with its content, paths from the root of the project. */
+function generatedFiles(): Readonly<Record<string, string>> {
+  return {
+    "schema/sidelane.schema.json": schemaFile(configJsonSchema(), "Sidelane proxy config"),
+    "schema/routes.schema.json": schemaFile(tableJsonSchema(), "Sidelane routing table"),
+    "docs/configuration.md": configurationPage(),
+    "docs/errors.md": errorsPage(),
+  };
+}
+
+function schemaFile(schema: JsonSchema, title: string): string {
+  const { $schema, ...rest } = schema as JsonSchema & { readonly $schema: string };
+  return `${JSON.stringify({ $schema, title, ...rest }, undefined, 2)}\n`;
+}
+
+function current(url: URL): string | undefined {
+  try {
+    return readFileSync(url, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+const check = process.argv.includes("--check");
+const unknown = process.argv.slice(2).filter((argument) => argument !== "--check");
+if (unknown.length > 0) {
+  console.error(`unknown argument ${unknown.join(" ")}; usage: node scripts/generate.ts [--check]`);
+  process.exit(2);
+}
+
+for (const [path, content] of Object.entries(generatedFiles())) {
+  const url = new URL(`../${path}`, import.meta.url);
+  if (current(url) === content) continue;
+  if (check) {
+    console.error(`${path} is stale: run node scripts/generate.ts`);
+    process.exitCode = 1;
+  } else {
+    mkdirSync(dirname(url.pathname), { recursive: true });
+    writeFileSync(url, content);
+    console.log(`wrote ${path}`);
+  }
+}

@@ -1,0 +1,74 @@
+import type { TableStatus } from "../table/status.ts";
+
+/** Why the sidecar is not ready; the closed list of `GET /ready`. */
+export type NotReadyReason = "starting" | "draining" | "no-table";
+
+/** One listener in `GET /connections`. */
+export interface ListenerConnections {
+  readonly name: string;
+  readonly direction: "inbound" | "outbound";
+  /** `host:port` as bound, so with the real port where the config says 0. */
+  readonly address: string;
+  /** Open downstream connections. */
+  readonly open: number;
+  /** Requests being worked on. */
+  readonly activeRequests: number;
+}
+
+/** The pool of one endpoint in `GET /connections`. */
+export interface EndpointConnections {
+  /** `host:port` as written in table or config. */
+  readonly endpoint: string;
+  readonly idle: number;
+  readonly active: number;
+  readonly connecting: number;
+  /** Requests that wait for a connection. */
+  readonly waiting: number;
+  /** Requests sent and not yet answered: what the balancer compares. */
+  readonly outstanding: number;
+  /** Milliseconds until the endpoint is tried again; 0 when it is not ejected. */
+  readonly ejectedMs: number;
+}
+
+/** `GET /connections`. */
+export interface ConnectionsReport {
+  readonly listeners: readonly ListenerConnections[];
+  readonly endpoints: readonly EndpointConnections[];
+}
+
+/** The question of `GET /explain`: `service` or `host`, and what the request would carry. */
+export interface ExplainQuery {
+  /** Name of a service in the table. */
+  readonly service?: string;
+  /** Authority as a caller would write it, with or without port. */
+  readonly host?: string;
+  /** A routing key as if a carrier had yielded it; goes before `headers`. */
+  readonly key?: string;
+  /** Header fields in order; the carriers of the config look for the key here. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+/** The answer: any JSON value, or why the question makes no sense (status 400). */
+export type ExplainAnswer =
+  | { readonly ok: true; readonly explanation: object }
+  | { readonly ok: false; readonly detail: string };
+
+/**
+ * All that the admin server needs from the process around it, so that it runs in a test without a proxy. Methods are called
+ * per admin request, never on the request path; each answers from memory. One that throws gives a 500 answer and a log line.
+ */
+export interface AdminBackend {
+  /** Empty: ready. */
+  notReady(): readonly NotReadyReason[];
+  /** Prometheus text exposition. */
+  metrics(): Promise<string>;
+  tableStatus(): TableStatus;
+  /** The current table in full, as far as `CompiledTable.describe()` goes. */
+  describeTable(): object;
+  explain(query: ExplainQuery): ExplainAnswer;
+  connections(): ConnectionsReport;
+  /** The effective config: defaults and environment filled in. */
+  config(): object;
+  /** Starts the drain and returns at once; calling it again changes nothing. */
+  drain(): void;
+}

@@ -1,0 +1,190 @@
+import type { TableStatus } from "../table/status.ts";
+import { jsonAnswer, problemAnswer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
+import type { AdminBackend, NotReadyReason } from "./backend.ts";
+import { badQuery } from "./query.ts";
+import type { Parameter, Query } from "./query.ts";
+
+/** One endpoint of the admin server. GET answers HEAD too. */
+export interface Route {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  /** One line for `GET /` and for the documentation. */
+  readonly doc: string;
+  readonly parameters: readonly Parameter[];
+  readonly answer: (backend: AdminBackend, query: Query) => Answer | Promise<Answer>;
+}
+
+const notReadyDetails: Readonly<Record<NotReadyReason, string>> = {
+  starting: "the listeners are not open yet",
+  draining: "the sidecar is shutting down and takes no new connections",
+  "no-table": "no routing table has been loaded",
+};
+
+const tableParameters: readonly Parameter[] = [{ name: "full", doc: "1: with the entries of the table, 0: without" }];
+
+const explainParameters: readonly Parameter[] = [
+  { name: "service", doc: "name of a service; without service and host it is the sidecar's own" },
+  { name: "host", doc: "in place of service: the authority as a caller writes it, as in checkout.shop:8080" },
+  { name: "key", doc: "routing key, as if a carrier had yielded it; goes before header" },
+  { name: "header", doc: "a field of the request, as in baggage: sidelane=pr-7", repeatable: true },
+];
+
+/** Every endpoint (DESIGN §3.6). */
+export const routes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/",
+    doc: "this list",
+    parameters: [],
+    answer: () => jsonAnswer(200, { endpoints: describeRoutes() }),
+  },
+  {
+    method: "GET",
+    path: "/live",
+    doc: "200 while the process works: liveness probe",
+    parameters: [],
+    answer: () => jsonAnswer(200, { live: true }),
+  },
+  {
+    method: "GET",
+    path: "/ready",
+    doc: "200 when requests are taken, 503 with the reasons when not: readiness probe",
+    parameters: [],
+    answer: (backend) => readyAnswer(backend.notReady()),
+  },
+  {
+    method: "GET",
+    path: "/metrics",
+    doc: "metrics in the text format of Prometheus",
+    parameters: [],
+    answer: async (backend) => ({
+      status: 200,
+      contentType: "text/plain; version=0.0.4; charset=utf-8",
+      body: await backend.metrics(),
+    }),
+  },
+  {
+    method: "GET",
+    path: "/table",
+    doc: "the table in use: version, digest, source, age, last error, warnings",
+    parameters: tableParameters,
+    answer: tableAnswer,
+  },
+  {
+    method: "GET",
+    path: "/explain",
+    doc: "where a request would go, and why",
+    parameters: explainParameters,
+    answer: explainAnswer,
+  },
+  {
+    method: "GET",
+    path: "/connections",
+    doc: "connections per listener and per endpoint",
+    parameters: [],
+    answer: (backend) => jsonAnswer(200, backend.connections()),
+  },
+  {
+    method: "GET",
+    path: "/config",
+    doc: "the config in effect, defaults and environment filled in",
+    parameters: [],
+    answer: (backend) => jsonAnswer(200, backend.config()),
+  },
+  {
+    method: "POST",
+    path: "/drain",
+    doc: "starts the drain: readiness fails, running exchanges finish, the process ends",
+    parameters: [],
+    answer: (backend) => {
+      backend.drain();
+      return jsonAnswer(202, { draining: true });
+    },
+  },
+];
+
+/** The endpoints as `GET /` and a 404 list them. */
+export function describeRoutes(): readonly object[] {
+  return routes.map(({ method, path, doc, parameters }) => ({
+    method,
+    path,
+    doc,
+    ...(parameters.length === 0
+      ? {}
+      : { parameters: Object.fromEntries(parameters.map(({ name, doc: text }) => [name, text])) }),
+  }));
+}
+
+function readyAnswer(reasons: readonly NotReadyReason[]): Answer {
+  if (reasons.length === 0) return jsonAnswer(200, { ready: true, reasons: [] });
+  return jsonAnswer(503, {
+    ready: false,
+    reasons: reasons.map((reason) => ({ reason, detail: notReadyDetails[reason] })),
+  });
+}
+
+function tableAnswer(backend: AdminBackend, query: Query): Answer {
+  const full = query.get("full")?.[0] ?? "0";
+  if (full !== "0" && full !== "1") {
+    return badQuery(`full is 0 or 1, not ${JSON.stringify(full)}`, tableParameters);
+  }
+  const status = describeStatus(backend.tableStatus(), Date.now());
+  return jsonAnswer(200, full === "1" ? { ...status, table: backend.describeTable() } : status);
+}
+
+function describeStatus(status: TableStatus, nowMs: number): object {
+  const { version, digest, source, loadedAtMs, lastAttemptAtMs, lastError, warnings, counts } = status;
+  return {
+    version,
+    digest,
+    source,
+    loadedAt: timeText(loadedAtMs),
+    // The clock may have been set back meanwhile.
+    ageSeconds: loadedAtMs === undefined ? null : Math.max(0, nowMs - loadedAtMs) / 1000,
+    lastAttemptAt: timeText(lastAttemptAtMs),
+    lastError:
+      lastError === undefined
+        ? null
+        : {
+            kind: lastError.kind,
+            since: timeText(lastError.sinceMs),
+            message: lastError.message,
+            problems: lastError.problems,
+          },
+    counts,
+    warnings,
+  };
+}
+
+function timeText(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString();
+}
+
+function explainAnswer(backend: AdminBackend, query: Query): Answer {
+  const service = query.get("service")?.[0];
+  const host = query.get("host")?.[0];
+  const key = query.get("key")?.[0];
+  if (service !== undefined && host !== undefined) {
+    return badQuery("service and host are two ways to name one thing; give one of them", explainParameters);
+  }
+  const headers: [string, string][] = [];
+  for (const text of query.get("header") ?? []) {
+    // RFC 9110 §5.1 and §5.5: a token, a colon, and no control characters but the tab.
+    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*?)[ \t]*$/u.exec(text);
+    if (match === null) {
+      return badQuery(
+        `${JSON.stringify(text)} is no header field; write it as in baggage: sidelane=pr-7`,
+        explainParameters,
+      );
+    }
+    headers.push([match[1] ?? "", match[2] ?? ""]);
+  }
+  const answer = backend.explain({
+    headers,
+    ...(service === undefined ? {} : { service }),
+    ...(host === undefined ? {} : { host }),
+    ...(key === undefined ? {} : { key }),
+  });
+  return answer.ok ? jsonAnswer(200, answer.explanation) : problemAnswer(400, answer.detail);
+}

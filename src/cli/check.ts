@@ -1,0 +1,73 @@
+import { loadConfig } from "../config/load-config.ts";
+import { loadTable } from "../config/load-table.ts";
+import { formatProblem } from "../config/problem.ts";
+import type { Problem } from "../config/problem.ts";
+import { parseYaml } from "../config/yaml.ts";
+import { RefusedError } from "./command.ts";
+import type { ExitCode } from "./command.ts";
+import { readFile } from "./read-file.ts";
+
+/** `sidelane check FILE...`: prints what is wrong with each file; 1 when anything is. */
+export async function check(files: readonly string[]): Promise<ExitCode> {
+  let code: ExitCode = 0;
+  for (const file of files) {
+    const { ok, lines } = checkFile(file);
+    if (!ok) code = 1;
+    process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+  }
+  return code;
+}
+
+function checkFile(file: string): { readonly ok: boolean; readonly lines: readonly string[] } {
+  let bytes: Buffer;
+  try {
+    bytes = readFile(file);
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    return { ok: false, lines: [error.message] };
+  }
+  const text = bytes.toString("utf8");
+  const parsed = parseYaml(text, file);
+  if (!parsed.ok) return { ok: false, lines: parsed.problems.map(formatProblem) };
+  if (kindOf(parsed.value) === "config") {
+    const result = loadConfig(text, file, process.env);
+    if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
+    const { service, listeners } = result.config;
+    const summary = `proxy config of ${service}, ${counted(listeners.length, "listener")}`;
+    return { ok: true, lines: [...result.warnings.map(formatWarning), `${file}: ${summary}: good`] };
+  }
+  const result = loadTable(bytes, file);
+  if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
+  const { services, sandboxes, groups } = result.counts;
+  const summary = `table, ${counted(services, "service")}, ${counted(sandboxes, "sandbox", "sandboxes")}, ${counted(groups, "group")}`;
+  return { ok: true, lines: [...result.warnings.map(formatWarning), `${file}: ${summary}: good`] };
+}
+
+/** No field has the same name in both; what has none of either is judged as a table, the file that is written more often. */
+function kindOf(value: unknown): "table" | "config" {
+  if (typeof value !== "object" || value === null) return "table";
+  const configFields = [
+    "service",
+    "sandbox",
+    "listeners",
+    "table",
+    "tenancy",
+    "admin",
+    "workers",
+    "limits",
+    "timeouts",
+  ];
+  const tableFields = ["services", "sandboxes", "groups"];
+  const has = (fields: readonly string[]): number => fields.filter((field) => Object.hasOwn(value, field)).length;
+  return has(configFields) > has(tableFields) ? "config" : "table";
+}
+
+function formatWarning(problem: Problem): string {
+  const text = formatProblem(problem);
+  const position = text.indexOf(": ");
+  return `${text.slice(0, position)}: warning${text.slice(position)}`;
+}
+
+function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
+}

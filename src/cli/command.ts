@@ -1,0 +1,53 @@
+// What a command of `sidelane` is. Each flag is defined once, in the command's own definition; parsing, help, completions
+// and docs/commands.md all read that.
+
+/** What a shell may offer for a value. */
+export type Completion = "file" | "nothing" | readonly string[];
+
+/** One flag, in commander's notation: `--config <file>`; required when `required`. */
+export interface Flag {
+  readonly flags: string;
+  readonly text: string;
+  readonly required?: true;
+  /** May be given several times; the values become a list. */
+  readonly repeats?: true;
+  /** Environment variable that stands in for the flag. */
+  readonly env?: string;
+  /** Default: nothing. */
+  readonly completes?: Completion;
+}
+
+/** Values by the flag's long name in camelCase. */
+export type FlagValues = Readonly<Record<string, string | readonly string[] | boolean | undefined>>;
+
+/** One command. */
+export interface CommandInfo {
+  readonly name: string;
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  /** The help's text; what it does and what its exit codes mean here. */
+  readonly text: string;
+  /** `<file...>`: at least one, all in `run`'s first argument. */
+  readonly operand?: { readonly name: string; readonly text: string; readonly completes: Completion };
+  readonly flags: readonly Flag[];
+  /** Command lines that work, with what they do. At least one. */
+  readonly examples: readonly { readonly line: string; readonly text: string }[];
+  /**
+   * Does it; resolves with the exit code. Loads what it needs when it runs, so that the proxy carries nothing that only
+   * another command uses.
+   */
+  run(operands: readonly string[], flags: FlagValues): Promise<ExitCode>;
+}
+
+/** 0 done, 1 said no, 2 misused. */
+export type ExitCode = 0 | 1 | 2;
+
+/** The command line asks for something that cannot be: exit code 2 and one line, never a stack trace. */
+export class MisuseError extends Error {
+  override readonly name = "MisuseError";
+}
+
+/** What the command works on is not as it must be: exit code 1 and the message, never a stack trace. */
+export class RefusedError extends Error {
+  override readonly name = "RefusedError";
+}

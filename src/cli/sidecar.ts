@@ -1,0 +1,101 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import type { ConnectionsReport } from "../admin/backend.ts";
+import { connectionsReport } from "./connections-report.ts";
+import type { Log } from "../base/log.ts";
+import type { ProxyConfig } from "../config/proxy-config.ts";
+import { startProxy } from "../proxy/start.ts";
+import type { RunningProxy } from "../proxy/start.ts";
+import type { CompiledTable } from "../routing/compiled-table.ts";
+import { TableCell } from "../routing/table-cell.ts";
+import { TableFileSource } from "../table/file-source.ts";
+import { AccessLog } from "../telemetry/access-log.ts";
+import { Telemetry } from "../telemetry/metrics.ts";
+
+/** The data plane of one process: table, proxy and numbers, wired together. */
+export interface Sidecar {
+  readonly cell: TableCell;
+  readonly source: TableFileSource;
+  readonly telemetry: Telemetry;
+  readonly proxy: RunningProxy;
+  connections(): ConnectionsReport;
+  /** Lets running exchanges finish, at most as long as the config allows, then closes everything. */
+  drain(): Promise<void>;
+}
+
+/** For processes that share listeners. */
+export interface SharedListeners {
+  readonly reusePort: true;
+  /** The same in all of them, so that a request that comes back is known in each. */
+  readonly instanceId: string;
+}
+
+/** Starts it; rejects with a message for people when the table is bad or an address cannot be bound. */
+export async function startSidecar(config: ProxyConfig, log: Log, shared?: SharedListeners): Promise<Sidecar> {
+  const telemetry = new Telemetry({ sandboxLabelsMax: config.limits.sandboxLabelsMax });
+  const { cell, source } = followTable(config, log, telemetry);
+  let accessLog: AccessLog | undefined;
+  const closeRest = async (): Promise<void> => {
+    await Promise.all([source.close(), accessLog?.close()]);
+    telemetry.close();
+  };
+  try {
+    accessLog = openAccessLog(config, log);
+    await source.start();
+    const proxy = await startProxy(config, { cell, telemetry, accessLog, log, ...shared });
+    return {
+      cell,
+      source,
+      telemetry,
+      proxy,
+      connections: () => connectionsReport(proxy.connections(), proxy.addresses),
+      async drain() {
+        // Load balancers that are slow to notice still find an open door (timeouts.drainDelayMs).
+        await sleep(config.timeouts.drainDelayMs);
+        await proxy.drain();
+        await proxy.close();
+        await closeRest();
+      },
+    };
+  } catch (error) {
+    await closeRest();
+    throw error;
+  }
+}
+
+/** A cell that follows the config's table file once the source is started; numbers about it go to `telemetry`. */
+export function followTable(
+  config: ProxyConfig,
+  log: Log,
+  telemetry: Telemetry,
+): { readonly cell: TableCell; readonly source: TableFileSource } {
+  const cell = new TableCell();
+  cell.onPublish((table) => {
+    telemetry.tablePublished(table.version);
+    void forgetSandboxes(cell, table, telemetry);
+  });
+  const source = new TableFileSource(
+    { file: config.table.file, pollMs: config.timeouts.tablePollMs, bytesMax: config.limits.tableBytesMax },
+    { cell, log, onReload: (result) => telemetry.recordTableReload(result) },
+  );
+  return { cell, source };
+}
+
+/** Names read per turn of the event loop: about a tenth of a millisecond, so that a table of 100,000 stalls nobody. */
+const NAMES_PER_TURN = 1000;
+
+/** Frees the metric labels of sandboxes that the table no longer has. */
+async function forgetSandboxes(cell: TableCell, table: CompiledTable, telemetry: Telemetry): Promise<void> {
+  const names = new Set<string>();
+  for (let target = 0; target < table.counts.sandboxes; target++) {
+    if (target % NAMES_PER_TURN === 0) await nextTurn();
+    if (cell.current !== table) return;
+    names.add(table.targetName(target));
+  }
+  telemetry.retainSandboxes((sandbox) => names.has(sandbox));
+}
+
+function openAccessLog({ accessLog }: ProxyConfig, log: Log): AccessLog | undefined {
+  if (!accessLog.enabled) return undefined;
+  const { sample, errorsOnly, file } = accessLog;
+  return new AccessLog({ enabled: true, sample, errorsOnly, log, ...(file === "-" ? {} : { file }) });
+}

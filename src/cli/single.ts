@@ -1,0 +1,34 @@
+import { startAdmin } from "../admin/server.ts";
+import type { Log } from "../base/log.ts";
+import type { ProxyConfig } from "../config/proxy-config.ts";
+import { adminBackend } from "./backend.ts";
+import type { Running } from "./run-until-signal.ts";
+import { startSidecar } from "./sidecar.ts";
+
+/** The whole sidecar in this process: `workers: 1`. `stop` is called by POST /drain. */
+export async function startSingle(config: ProxyConfig, log: Log, stop: (why: string) => void): Promise<Running> {
+  let draining = false;
+  const sidecar = await startSidecar(config, log);
+  const backend = adminBackend({
+    config,
+    cell: sidecar.cell,
+    notReady: () => (draining ? ["draining"] : sidecar.cell.current.version === 0 ? ["no-table"] : []),
+    metrics: () => sidecar.telemetry.scrape(),
+    tableStatus: () => sidecar.source.status(),
+    connections: () => sidecar.connections(),
+    drain() {
+      draining = true;
+      stop("POST /drain");
+    },
+  });
+  const admin = await startAdmin(config.admin.address, backend, log);
+  return {
+    listeners: Object.fromEntries(sidecar.proxy.addresses),
+    admin: admin.address,
+    async drain() {
+      draining = true;
+      await sidecar.drain();
+      await admin.close();
+    },
+  };
+}

@@ -1,0 +1,230 @@
+// `workers: N`: N processes that share the listeners (SO_REUSEPORT), and this one, which carries no request.
+//
+// Guarantees: a worker that crashes is started anew, at once and then with back-off; the others go on meanwhile. The admin
+// server answers for all: metrics are merged at scrape, connections added up, and `GET /table` tells the state of the worker
+// that is furthest behind, so that "applied" means applied everywhere. A drain ends every worker before this process.
+
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { startAdmin } from "../admin/server.ts";
+import type { ConnectionsReport } from "../admin/backend.ts";
+import type { Log } from "../base/log.ts";
+import { silentLog } from "../base/log.ts";
+import type { ProxyConfig } from "../config/proxy-config.ts";
+import type { TableStatus } from "../table/status.ts";
+import { Telemetry } from "../telemetry/metrics.ts";
+import type { TelemetrySnapshot } from "../telemetry/metrics.ts";
+import { adminBackend } from "./backend.ts";
+import { mergeConnections } from "./merge-connections.ts";
+import type { Running } from "./run-until-signal.ts";
+import { followTable } from "./sidecar.ts";
+import type { FromWorker, ToWorker } from "./worker-messages.ts";
+
+/** Before a crashed worker is started again; doubled with each crash in a row. */
+const RESTART_MS = 100;
+const RESTART_MS_MAX = 10_000;
+/** A worker that has lived this long has recovered. */
+const SETTLED_MS = 30_000;
+/** A worker that does not answer a scrape by then is left out of it. */
+const SNAPSHOT_MS = 2_000;
+/** After its own drain deadline a worker gets this long before it is killed. */
+const GRACE_MS = 5_000;
+
+const workerEntry = fileURLToPath(new URL(`./worker${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
+
+interface Worker {
+  readonly number: number;
+  readonly process: ChildProcess;
+  readonly startedMs: number;
+  /** Answers awaited, by id. */
+  readonly snapshots: Map<number, (snapshot: TelemetrySnapshot | undefined) => void>;
+  table: TableStatus | undefined;
+  connections: ConnectionsReport | undefined;
+}
+
+/** Starts the workers and the admin server; rejects when the first worker cannot start. */
+export async function startSupervisor(config: ProxyConfig, log: Log, stop: (why: string) => void): Promise<Running> {
+  const supervisor = new Supervisor(config, log);
+  let draining = false;
+  // A table of its own, for questions about it; the log about it is the workers'.
+  const { cell, source } = followTable(
+    config,
+    silentLog,
+    new Telemetry({ sandboxLabelsMax: 0, processMetrics: false }),
+  );
+  await source.start();
+  const listeners = await supervisor.start();
+  const backend = adminBackend({
+    config,
+    cell,
+    notReady: () => (draining ? ["draining"] : supervisor.size === 0 ? ["starting"] : []),
+    metrics: () => supervisor.metrics(),
+    tableStatus: () => supervisor.tableStatus(source.status()),
+    connections: () => supervisor.connections(),
+    drain() {
+      draining = true;
+      stop("POST /drain");
+    },
+  });
+  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
+    await supervisor.drain();
+    throw error;
+  });
+  return {
+    listeners,
+    admin: admin.address,
+    async drain() {
+      draining = true;
+      await supervisor.drain();
+      await Promise.all([admin.close(), source.close()]);
+    },
+  };
+}
+
+class Supervisor {
+  readonly #log: Log;
+  readonly #workers = new Map<number, Worker>();
+  readonly #crashesInARow = new Map<number, number>();
+  readonly #instanceId = randomBytes(8).toString("hex");
+  #config: ProxyConfig;
+  #draining = false;
+  #lastId = 0;
+
+  constructor(config: ProxyConfig, log: Log) {
+    this.#config = config;
+    this.#log = log;
+    // Nobody may outlive a supervisor that ends at once; workers that notice late only drain.
+    process.on("exit", () => {
+      for (const worker of this.#workers.values()) worker.process.kill("SIGKILL");
+    });
+  }
+
+  /** Workers that run. */
+  get size(): number {
+    return this.#workers.size;
+  }
+
+  /** The first worker finds the ports where the config leaves them open; the others join it. */
+  async start(): Promise<Readonly<Record<string, string>>> {
+    const addresses = await this.#launch(0);
+    const listeners = this.#config.listeners.map((listener) => ({
+      ...listener,
+      address: addresses[listener.name] ?? listener.address,
+    }));
+    this.#config = { ...this.#config, listeners };
+    const others = Array.from({ length: this.#config.workers - 1 }, (_, index) => this.#launch(index + 1));
+    await Promise.all(others).catch(async (error: unknown) => {
+      await this.drain();
+      throw error;
+    });
+    return addresses;
+  }
+
+  async metrics(): Promise<string> {
+    const answers = await Promise.all([...this.#workers.values()].map((worker) => this.#snapshot(worker)));
+    return Telemetry.mergeAndFormat(answers.filter((answer) => answer !== undefined));
+  }
+
+  connections(): ConnectionsReport {
+    return mergeConnections([...this.#workers.values()].flatMap(({ connections }) => connections ?? []));
+  }
+
+  /** That of a worker which has another table than `own`, if there is one. */
+  tableStatus(own: TableStatus): TableStatus {
+    const behind = [...this.#workers.values()].find(({ table }) => table !== undefined && table.digest !== own.digest);
+    return behind?.table ?? own;
+  }
+
+  async drain(): Promise<void> {
+    this.#draining = true;
+    const { drainMs, drainDelayMs } = this.#config.timeouts;
+    const workers = [...this.#workers.values()];
+    const gone = workers.map(
+      ({ process: child }) => new Promise<void>((resolve) => child.once("exit", () => resolve())),
+    );
+    for (const worker of workers) this.#send(worker, { kind: "drain" });
+    const timer = setTimeout(
+      () => {
+        for (const worker of workers) worker.process.kill("SIGKILL");
+      },
+      drainMs + drainDelayMs + GRACE_MS,
+    );
+    await Promise.all(gone);
+    clearTimeout(timer);
+  }
+
+  /** Resolves with what it listens on; rejects when it ends before that. */
+  #launch(number: number): Promise<Readonly<Record<string, string>>> {
+    const child = fork(workerEntry, [], { execArgv: [], stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const worker: Worker = {
+      number,
+      process: child,
+      startedMs: performance.now(),
+      snapshots: new Map(),
+      table: undefined,
+      connections: undefined,
+    };
+    this.#workers.set(number, worker);
+    const { promise, resolve, reject } = Promise.withResolvers<Readonly<Record<string, string>>>();
+    let listening = false;
+    child.on("message", (message: FromWorker) => {
+      switch (message.kind) {
+        case "listening":
+          listening = true;
+          this.#log.info("worker started", { worker: number, workerPid: child.pid });
+          return resolve(message.listeners);
+        case "refused":
+          return reject(new Error(message.message));
+        case "snapshot":
+          return worker.snapshots.get(message.id)?.(message.snapshot);
+        case "report":
+          worker.table = message.table;
+          worker.connections = message.connections;
+      }
+    });
+    child.once("error", reject);
+    child.once("exit", (code, signal) => {
+      this.#workers.delete(number);
+      const how = signal ?? `code ${code}`;
+      reject(new Error(`worker ${number} ended with ${how} before it was ready`));
+      for (const giveUp of worker.snapshots.values()) giveUp(undefined);
+      if (listening && !this.#draining) this.#restartLater(number, how, performance.now() - worker.startedMs);
+    });
+    this.#send(worker, { kind: "start", config: this.#config, worker: number, instanceId: this.#instanceId });
+    return promise;
+  }
+
+  #restartLater(number: number, how: string, livedMs: number): void {
+    const crashes = livedMs >= SETTLED_MS ? 0 : (this.#crashesInARow.get(number) ?? 0);
+    this.#crashesInARow.set(number, crashes + 1);
+    const delayMs = Math.min(RESTART_MS * 2 ** crashes, RESTART_MS_MAX);
+    this.#log.error("a worker ended, starting it again", { worker: number, how, delayMs });
+    // Unreferenced: a drain that finished meanwhile does not wait for it.
+    setTimeout(() => {
+      if (this.#draining) return;
+      this.#launch(number).catch((error: unknown) => {
+        if (!this.#draining) this.#restartLater(number, String(error), 0);
+      });
+    }, delayMs).unref();
+  }
+
+  async #snapshot(worker: Worker): Promise<TelemetrySnapshot | undefined> {
+    const id = ++this.#lastId;
+    const { promise, resolve } = Promise.withResolvers<TelemetrySnapshot | undefined>();
+    const timer = setTimeout(() => resolve(undefined), SNAPSHOT_MS);
+    worker.snapshots.set(id, resolve);
+    this.#send(worker, { kind: "snapshot", id });
+    const snapshot = await promise;
+    clearTimeout(timer);
+    worker.snapshots.delete(id);
+    return snapshot;
+  }
+
+  #send(worker: Worker, message: ToWorker): void {
+    // A worker that has just died cannot be told anything; its exit event says the rest.
+    if (worker.process.connected) worker.process.send(message, () => {});
+  }
+}

@@ -1,0 +1,266 @@
+// What one field of a proxy config says about another, and the spelling of names and addresses. The result has no optional
+// corners left: the data plane never asks whether a field was given.
+
+import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
+import type { Endpoint } from "../routing/endpoint-name.ts";
+import { nameAt, valueAt } from "../routing/finding.ts";
+import type { Finding, Path } from "../routing/finding.ts";
+import { checkName, checkTargetName } from "../routing/names.ts";
+import { checkCarriers } from "./check-carriers.ts";
+import type { ListenerConfig, ProxyConfig, ProxyConfigDocument } from "./proxy-config.ts";
+
+/** `config` is only meaningful when there are no problems. */
+export interface CheckedConfig {
+  readonly config: ProxyConfig;
+  readonly problems: readonly Finding[];
+  readonly warnings: readonly Finding[];
+}
+
+type ListenerDocument = ProxyConfigDocument["listeners"][number];
+
+/** `written` is the document before defaults were filled in; `resolvePath` makes paths of the file absolute. */
+export function toProxyConfig(
+  document: ProxyConfigDocument,
+  written: unknown,
+  resolvePath: (path: string) => string,
+): CheckedConfig {
+  const problems: Finding[] = [];
+  const warnings: Finding[] = [];
+  checkNames(document, problems);
+  const addresses = new Addresses(problems);
+  const listeners = document.listeners.map((listener, index) => toListener(listener, index, addresses, problems));
+  checkListenerNames(listeners, document, problems);
+  const admin = addresses.claim(document.admin.address, ["admin", "address"], "the admin server");
+  if (admin !== undefined && !isLoopback(admin.host)) {
+    warnings.push({
+      place: valueAt("admin", "address"),
+      message: `the admin server listens on ${admin.host}`,
+      why: "whoever reaches it can read the table and drain the sidecar",
+      hint: "write 127.0.0.1, or guard the port",
+    });
+  }
+  const limits = checkLimits(document, written, problems);
+  const { file } = document.accessLog;
+  const config: ProxyConfig = {
+    service: document.service,
+    ...(document.sandbox === undefined ? {} : { sandbox: document.sandbox }),
+    listeners,
+    table: { file: resolvePath(document.table.file) },
+    tenancy: { ...document.tenancy, carriers: checkCarriers(document.tenancy.carriers, problems) },
+    admin: document.admin,
+    limits,
+    timeouts: document.timeouts,
+    workers: document.workers,
+    log: document.log,
+    accessLog: { ...document.accessLog, file: file === "-" ? file : resolvePath(file) },
+  };
+  return { config, problems, warnings };
+}
+
+function checkNames(document: ProxyConfigDocument, problems: Finding[]): void {
+  const service = checkName(document.service);
+  if (service !== undefined)
+    problems.push(malformed(["service"], `${quote(document.service)} is not a service name`, service));
+  if (document.sandbox === undefined) return;
+  const sandbox = checkTargetName(document.sandbox);
+  if (sandbox !== undefined)
+    problems.push(malformed(["sandbox"], `${quote(document.sandbox)} is not a sandbox name`, sandbox));
+}
+
+function toListener(
+  listener: ListenerDocument,
+  index: number,
+  addresses: Addresses,
+  problems: Finding[],
+): ListenerConfig {
+  const path = ["listeners", index];
+  const name = listener.name ?? listener.direction;
+  const wrongName = checkName(name);
+  if (wrongName !== undefined)
+    problems.push(malformed([...path, "name"], `${quote(name)} is not a listener name`, wrongName));
+  if (listener.protocol === "http2" || listener.protocol === "tcp") {
+    problems.push({
+      place: valueAt(...path, "protocol"),
+      message: `protocol ${listener.protocol} is not supported by this version`,
+      hint: "write auto or http1",
+    });
+  }
+  const base = {
+    name,
+    address: listener.address,
+    protocol: listener.protocol === "auto" ? ("auto" as const) : ("http1" as const),
+  };
+  const own = addresses.claim(listener.address, [...path, "address"], `listener ${name}`);
+  if (listener.direction === "outbound") {
+    checkOutbound(listener, name, path, problems);
+    return { ...base, direction: "outbound" };
+  }
+  if (listener.port !== undefined) {
+    const wrongPort = checkName(listener.port);
+    if (wrongPort !== undefined)
+      problems.push(malformed([...path, "port"], `${quote(listener.port)} is not a port name`, wrongPort));
+  }
+  return {
+    ...base,
+    direction: "inbound",
+    target: checkTarget(listener, name, path, own, problems),
+    port: listener.port ?? "",
+  };
+}
+
+function checkOutbound(listener: ListenerDocument, name: string, path: Path, problems: Finding[]): void {
+  if (listener.target !== undefined) {
+    problems.push({
+      place: nameAt(...path, "target"),
+      message: `listener ${name} is outbound and has a target`,
+      why: "outbound requests go where their authority says",
+      hint: "remove it, or write direction: inbound",
+    });
+  }
+  if (listener.port !== undefined) {
+    problems.push({
+      place: nameAt(...path, "port"),
+      message: `listener ${name} is outbound and has a port`,
+      why: "outbound requests carry the port in their authority",
+      hint: "remove it",
+    });
+  }
+}
+
+function checkTarget(
+  listener: ListenerDocument,
+  name: string,
+  path: Path,
+  own: Endpoint | undefined,
+  problems: Finding[],
+): string {
+  if (listener.target === undefined) {
+    problems.push({
+      place: valueAt(...path),
+      message: `listener ${name} is inbound and has no target`,
+      why: "the sidecar has to know where the app listens",
+      hint: "add target: 127.0.0.1:8080",
+    });
+    return "";
+  }
+  const target = parseEndpoint(listener.target);
+  if ("problem" in target) {
+    problems.push(malformed([...path, "target"], `${quote(listener.target)} is not an endpoint`, target));
+  } else if (own !== undefined && own.port === target.port && overlaps(own.host, target.host)) {
+    problems.push({
+      place: valueAt(...path, "target"),
+      other: valueAt(...path, "address"),
+      message: `the target of listener ${name} is the listener itself`,
+      why: "every request would come back for ever",
+      hint: "write the port of the app",
+    });
+  }
+  return listener.target;
+}
+
+function checkListenerNames(
+  listeners: readonly ListenerConfig[],
+  document: ProxyConfigDocument,
+  problems: Finding[],
+): void {
+  const place = (index: number) =>
+    document.listeners[index]?.name === undefined ? valueAt("listeners", index) : valueAt("listeners", index, "name");
+  for (const [index, { name }] of listeners.entries()) {
+    const first = listeners.findIndex((listener) => listener.name === name);
+    if (first === index) continue;
+    problems.push({
+      place: place(index),
+      other: place(first),
+      message: `two listeners are called ${name}`,
+      why: "names tell them apart in logs and metrics; without one, a listener is called by its direction",
+      hint: `add name: ${name}-2`,
+    });
+  }
+}
+
+/** `uriBytesMax` cannot exceed the head it is part of; as a default it gives way, when written it is a contradiction. */
+function checkLimits(document: ProxyConfigDocument, written: unknown, problems: Finding[]): ProxyConfig["limits"] {
+  const { limits, timeouts } = document;
+  if (limits.uriBytesMax > limits.headBytesMax && isWritten(written, "limits", "uriBytesMax")) {
+    problems.push({
+      place: valueAt("limits", "uriBytesMax"),
+      other: valueAt("limits", "headBytesMax"),
+      message: `limits.uriBytesMax is ${limits.uriBytesMax}, more than limits.headBytesMax, ${limits.headBytesMax}`,
+      why: "the request target is part of the head",
+      hint: `write at most ${limits.headBytesMax}`,
+    });
+  }
+  if (timeouts.ejectBaseMs > timeouts.ejectMs) {
+    const place = isWritten(written, "timeouts", "ejectBaseMs") ? "ejectBaseMs" : "ejectMs";
+    problems.push({
+      place: valueAt("timeouts", place),
+      message: `timeouts.ejectBaseMs is ${timeouts.ejectBaseMs}, more than timeouts.ejectMs, ${timeouts.ejectMs}`,
+      why: "the first ejection cannot be longer than the longest",
+      hint: "write a smaller ejectBaseMs or a larger ejectMs",
+    });
+  }
+  return { ...limits, uriBytesMax: Math.min(limits.uriBytesMax, limits.headBytesMax) };
+}
+
+function isWritten(document: unknown, section: string, field: string): boolean {
+  const fields = (document as Readonly<Record<string, unknown>>)[section];
+  return typeof fields === "object" && fields !== null && Object.hasOwn(fields, field);
+}
+
+/** Addresses to listen on; two of one port must not meet. */
+class Addresses {
+  readonly #claimed: { readonly endpoint: Endpoint; readonly path: Path; readonly owner: string }[] = [];
+  readonly #problems: Finding[];
+
+  constructor(problems: Finding[]) {
+    this.#problems = problems;
+  }
+
+  claim(address: string, path: Path, owner: string): Endpoint | undefined {
+    const endpoint = parseEndpoint(address, true);
+    if ("problem" in endpoint) {
+      const hint = address.startsWith(":") ? { ...endpoint, hint: `write 0.0.0.0${address}` } : endpoint;
+      this.#problems.push(malformed(path, `${quote(address)} is not an address`, hint));
+      return undefined;
+    }
+    const first = this.#claimed.find(
+      (claimed) =>
+        endpoint.port !== 0 &&
+        claimed.endpoint.port === endpoint.port &&
+        overlaps(claimed.endpoint.host, endpoint.host),
+    );
+    if (first !== undefined) {
+      this.#problems.push({
+        place: valueAt(...path),
+        other: valueAt(...first.path),
+        message: `${owner} listens on ${address}, which ${first.owner} has as ${formatEndpoint(first.endpoint)}`,
+        why: "one address serves one listener",
+        hint: "write another port",
+      });
+    }
+    this.#claimed.push({ endpoint, path, owner });
+    return endpoint;
+  }
+}
+
+/** Whether one socket address covers the other: a wildcard covers all (`::` takes IPv4 as well), `localhost` its addresses. */
+function overlaps(a: string, b: string): boolean {
+  if (a === b || isWildcard(a) || isWildcard(b)) return true;
+  return (a === "localhost" && isLoopback(b)) || (b === "localhost" && isLoopback(a));
+}
+
+function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
+function malformed(path: Path, message: string, { problem, hint }: { problem: string; hint: string }): Finding {
+  return { place: valueAt(...path), message, why: problem, hint };
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}

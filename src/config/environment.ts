@@ -1,0 +1,152 @@
+// Environment twins: every scalar field of the proxy config can be given as `SIDELANE_<PATH>`, which wins over the file.
+
+import type { Path } from "../routing/finding.ts";
+import { nearest } from "../routing/nearest.ts";
+import { scalarFields } from "./schema-fields.ts";
+import type { JsonSchema, ScalarField } from "./schema-fields.ts";
+import { fieldName } from "./shape-problems.ts";
+import type { Position, Problem } from "./problem.ts";
+import type { SourceMap } from "./yaml.ts";
+
+/** Variables of the process, as in `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const PREFIX = "SIDELANE_";
+/** Read by the command line, not by the config. */
+const NOT_CONFIG: readonly string[] = ["SIDELANE_CONFIG"];
+/** List positions that a variable can name; a config has a handful. */
+const INDEX_MAX = 99;
+
+/** The variable of a field: `onUnknownKey` in `tenancy` is `SIDELANE_TENANCY_ON_UNKNOWN_KEY`; lists count from 0. */
+export function environmentName(path: Path): string {
+  const words = path.map((step) =>
+    String(step)
+      .replaceAll(/[A-Z]/gu, (letter) => `_${letter}`)
+      .toUpperCase(),
+  );
+  return PREFIX + words.join("_");
+}
+
+/** A document with the values of the environment laid over it. */
+export interface Overlaid {
+  readonly value: unknown;
+  /** Variable that gave the value at a path (joined by `/`). */
+  readonly origins: ReadonlyMap<string, string>;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Lays the variables over the document of the file, which stays as it is. An empty variable counts as not set, which is what
+ * templates produce. Unknown ones are problems, except those that Kubernetes sets for a service called `sidelane…`.
+ */
+export function overlay(document: unknown, environment: Environment, schema: JsonSchema): Overlaid {
+  const fields = scalarFields(schema);
+  const root = structuredClone(document ?? {});
+  const origins = new Map<string, string>();
+  const problems: Problem[] = [];
+  for (const name of Object.keys(environment).toSorted(byNumber)) {
+    const text = environment[name];
+    if (!name.startsWith(PREFIX) || text === undefined || text === "" || NOT_CONFIG.includes(name)) continue;
+    const found = fieldOf(name, fields);
+    if (found === undefined) {
+      if (!isServiceLink(name, text)) problems.push(unknownVariable(name, fields));
+      continue;
+    }
+    const gap = put(root, found.path, convert(text, found.field.schema));
+    if (gap !== undefined) problems.push({ file: name, line: 0, column: 0, ...gap });
+    else origins.set(found.path.join("/"), name);
+  }
+  return { value: root, origins, problems };
+}
+
+/** Locates what came from the environment at its variable, and the rest in the file. */
+export function withEnvironment(source: SourceMap, origins: ReadonlyMap<string, string>): SourceMap {
+  return {
+    locate(places) {
+      const inFile = source.locate(places);
+      return places.map((place, index) => {
+        const name = origins.get(place.path.join("/"));
+        return name === undefined ? (inFile[index] as Position) : { file: name, line: 0, column: 0 }; // one for each place
+      });
+    },
+    written: (path) => source.written(path),
+  };
+}
+
+interface FoundField {
+  readonly field: ScalarField;
+  readonly path: Path;
+}
+
+/** `0` in a field's path stands for any position. */
+function fieldOf(name: string, fields: readonly ScalarField[]): FoundField | undefined {
+  for (const field of fields) {
+    const pattern = environmentName(field.path).replaceAll("_0_", "_([0-9]{1,2})_");
+    const match = new RegExp(`^${pattern}$`, "u").exec(name);
+    if (match === null) continue;
+    const indices = match.slice(1).map(Number);
+    return { field, path: field.path.map((step) => (step === 0 ? (indices.shift() ?? 0) : step)) };
+  }
+  return undefined;
+}
+
+function unknownVariable(name: string, fields: readonly ScalarField[]): Problem {
+  const indices = /_([0-9]{1,2})_/gu.exec(name)?.[1] ?? "0";
+  const names = fields.map((field) => environmentName(field.path).replaceAll("_0_", `_${indices}_`));
+  const guess = nearest(name, names);
+  return {
+    file: name,
+    line: 0,
+    column: 0,
+    message: "no field of the config has this environment variable",
+    hint: guess === undefined ? "unset it; docs/configuration.md lists them all" : `write ${guess}`,
+  };
+}
+
+/**
+ * Kubernetes sets variables for every service of the namespace. A service called `sidelane` or `sidelane-control` gives
+ * `SIDELANE_SERVICE_HOST`, `SIDELANE_CONTROL_PORT_80_TCP_ADDR` and so on, in every pod.
+ */
+function isServiceLink(name: string, value: string): boolean {
+  if (name.endsWith("_SERVICE_HOST")) return true;
+  if (/_SERVICE_PORT(?:_[A-Z0-9_]+)?$/u.test(name)) return /^[0-9]+$/u.test(value);
+  if (/_PORT_[0-9]+_(?:TCP|UDP|SCTP)_(?:PROTO|PORT|ADDR)$/u.test(name)) return true;
+  return /_PORT(?:_[0-9]+_(?:TCP|UDP|SCTP))?$/u.test(name) && /^(?:tcp|udp|sctp):\/\//u.test(value);
+}
+
+/** What does not convert stays text, and the schema says what it should have been. */
+function convert(text: string, schema: JsonSchema): string | number | boolean {
+  if (schema.type === "integer" || schema.type === "number") {
+    return /^-?[0-9]+(?:\.[0-9]+)?$/u.test(text) ? Number(text) : text;
+  }
+  if (schema.type === "boolean" && (text === "true" || text === "false")) return text === "true";
+  return text;
+}
+
+interface Gap {
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Sets a value deep in the document. A part that has the wrong shape is left for the schema to complain about. */
+function put(root: unknown, path: Path, value: unknown): Gap | undefined {
+  let inside = root;
+  for (const [index, step] of path.entries()) {
+    if (typeof inside !== "object" || inside === null) return undefined;
+    const map = inside as Record<string | number, unknown>;
+    if (Array.isArray(inside) && typeof step === "number" && step > Math.min(inside.length, INDEX_MAX)) {
+      const list = fieldName(path.slice(0, index));
+      const message = `${list} has ${inside.length} entries, so there can be no entry ${step}`;
+      return { message, hint: `count from 0 without gaps; the next one is ${inside.length}` };
+    }
+    if (index === path.length - 1) map[step] = value;
+    else map[step] ??= typeof path[index + 1] === "number" ? [] : {};
+    inside = map[step];
+  }
+  return undefined;
+}
+
+/** `…_2_…` before `…_10_…`, so that lists fill up in order. */
+function byNumber(a: string, b: string): number {
+  return a.localeCompare(b, "en", { numeric: true });
+}

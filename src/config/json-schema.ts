@@ -1,0 +1,16 @@
+import { z } from "zod";
+import { tableSchema } from "../routing/document.ts";
+import { proxyConfigSchema } from "./proxy-config.ts";
+import type { JsonSchema } from "./schema-fields.ts";
+
+// Draft 7, because that is what the YAML plugins of editors know.
+
+/** JSON Schema of the proxy config, as files are written (defaults not filled in). */
+export function configJsonSchema(): JsonSchema {
+  return z.toJSONSchema(proxyConfigSchema, { io: "input", target: "draft-7" }) as JsonSchema;
+}
+
+/** JSON Schema of the table file. */
+export function tableJsonSchema(): JsonSchema {
+  return z.toJSONSchema(tableSchema, { io: "input", target: "draft-7" }) as JsonSchema;
+}

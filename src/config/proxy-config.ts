@@ -1,0 +1,251 @@
+// The proxy config (DESIGN §3.2) as a type, and the shape of its file. Defaults, ranges and descriptions stand here once:
+// the JSON Schema, docs/configuration.md and the environment twins come from this schema. What one field says about another
+// is checked in load-config.ts.
+
+import { z } from "zod";
+import { limitInfos, timeoutInfos } from "../base/limits.ts";
+import type { LimitInfo, Limits, Timeouts } from "../base/limits.ts";
+
+/** A proxy config with every default filled in and every cross-check passed. */
+export interface ProxyConfig {
+  /** The service this sidecar stands beside. */
+  readonly service: string;
+  /** The sandbox whose copy this sidecar stands beside, if any. */
+  readonly sandbox?: string;
+  /** At least one; names and addresses are distinct. */
+  readonly listeners: readonly ListenerConfig[];
+  readonly table: { readonly file: string };
+  readonly tenancy: TenancyConfig;
+  readonly admin: { readonly address: string };
+  readonly limits: Limits;
+  readonly timeouts: Timeouts;
+  readonly workers: number;
+  readonly log: { readonly level: LogLevel };
+  readonly accessLog: AccessLogConfig;
+}
+
+export type ListenerConfig = InboundListenerConfig | OutboundListenerConfig;
+
+interface ListenerBase {
+  readonly name: string;
+  /** `host:port`; port 0 is any free one. */
+  readonly address: string;
+  readonly protocol: "auto" | "http1";
+}
+
+/** Traffic to the service that the sidecar stands beside. */
+export interface InboundListenerConfig extends ListenerBase {
+  readonly direction: "inbound";
+  /** `host:port` of the app. */
+  readonly target: string;
+  /** Name of the service's port that this listener is, "" when the service has one. */
+  readonly port: string;
+}
+
+/** Traffic from that service to others. */
+export interface OutboundListenerConfig extends ListenerBase {
+  readonly direction: "outbound";
+}
+
+export interface TenancyConfig {
+  /** Tried in order; the first that yields a key wins. Never empty. */
+  readonly carriers: readonly Carrier[];
+  readonly onUnknownKey: "baseline" | "reject";
+  readonly onUnavailable: "fail" | "baseline";
+}
+
+/** Where a routing key travels: a baggage member, a tracestate member, or a header of its own (in small letters). */
+export interface Carrier {
+  readonly kind: "baggage" | "tracestate" | "header";
+  readonly name: string;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+export interface AccessLogConfig {
+  readonly enabled: boolean;
+  /** Share of exchanges that is written, 0 to 1. */
+  readonly sample: number;
+  readonly errorsOnly: boolean;
+  /** Path, or "-" for standard output. */
+  readonly file: string;
+}
+
+/** Where keys are looked for when the config does not say. */
+export const DEFAULT_CARRIERS: readonly Carrier[] = [{ kind: "baggage", name: "sidelane" }];
+
+const listener = z
+  .strictObject({
+    name: z
+      .string()
+      .optional()
+      .describe("Name in logs, metrics and errors; distinct. Default: the direction.")
+      .meta({ examples: ["inbound"] }),
+    direction: z
+      .enum(["inbound", "outbound"])
+      .describe("`inbound`: traffic to the service beside the sidecar. `outbound`: traffic from it to others.")
+      .meta({ examples: ["inbound"] }),
+    address: z
+      .string()
+      .describe("`host:port` to listen on; port 0 takes any free one.")
+      .meta({ examples: ["0.0.0.0:15006"] }),
+    target: z
+      .string()
+      .optional()
+      .describe("Inbound only, and required there: `host:port` of the app, the baseline of this listener.")
+      .meta({ examples: ["127.0.0.1:8080"] }),
+    port: z
+      .string()
+      .optional()
+      .describe("Inbound only: which port of the service this is, when the table gives it several.")
+      .meta({ examples: ["http"] }),
+    protocol: z
+      .enum(["auto", "http1", "http2", "tcp"])
+      .default("auto")
+      .describe("This version supports `auto` and `http1`.")
+      .meta({ examples: ["http1"] }),
+  })
+  .describe("One address on which the sidecar listens.")
+  .meta({ examples: [{ direction: "outbound", address: "127.0.0.1:15001" }] });
+
+const carrier = z
+  .strictObject({
+    baggage: z
+      .string()
+      .optional()
+      .describe("Key of a member of the `baggage` header (W3C Baggage); exact, parsed, case-sensitive.")
+      .meta({ examples: ["sidelane"] }),
+    tracestate: z
+      .string()
+      .optional()
+      .describe("Key of a member of the `tracestate` header (W3C Trace Context).")
+      .meta({ examples: ["sidelane"] }),
+    header: z
+      .string()
+      .optional()
+      .describe("Name of a header whose whole value is the routing key.")
+      .meta({ examples: ["x-sandbox"] }),
+  })
+  .describe("One place where a routing key may be; exactly one of the three.")
+  .meta({ examples: [{ baggage: "sidelane" }] });
+
+function numbers<T extends Record<string, LimitInfo>>(infos: T) {
+  type Shape = { [name in keyof T]: z.ZodDefault<z.ZodInt> };
+  const shape = Object.entries(infos).map(([name, info]) => {
+    const schema = z.int().min(info.min).max(info.max).default(info.default);
+    return [name, schema.describe(info.doc).meta({ examples: [info.default] })];
+  });
+  return z.strictObject(Object.fromEntries(shape) as Shape);
+}
+
+/** Shape of a proxy config file. */
+export const proxyConfigSchema = z
+  .strictObject({
+    service: z
+      .string()
+      .describe("The service this sidecar stands beside, as the table calls it.")
+      .meta({ examples: ["checkout"] }),
+    sandbox: z
+      .string()
+      .optional()
+      .describe("Only beside a sandbox's own copy of the service: inbound requests then always go to the app.")
+      .meta({ examples: ["pr-7"] }),
+    listeners: z
+      .array(listener)
+      .min(1, "a sidecar without listeners does nothing")
+      .describe("Where the sidecar listens.")
+      .meta({ examples: [[{ direction: "outbound", address: "127.0.0.1:15001" }]] }),
+    table: z
+      .strictObject({
+        file: z
+          .string()
+          .min(1, "write the path of the table")
+          .describe("Path of the routing table, relative to this file; reloaded when it changes.")
+          .meta({ examples: ["./routes.yaml"] }),
+      })
+      .describe("Where the routing table comes from.")
+      .meta({ examples: [{ file: "./routes.yaml" }] }),
+    tenancy: z
+      .strictObject({
+        carriers: z
+          .array(carrier)
+          .min(1, "without a carrier no request has a key; leave it out for the default")
+          .default([{ baggage: "sidelane" }])
+          .describe("Where routing keys are looked for; the first that yields one wins."),
+        onUnknownKey: z
+          .enum(["baseline", "reject"])
+          .default("baseline")
+          .describe("A key that no sandbox or group has: to the baseline, or answered with 421 (`unknown-key`).")
+          .meta({ examples: ["reject"] }),
+        onUnavailable: z
+          .enum(["fail", "baseline"])
+          .default("fail")
+          .describe("A sandbox that cannot be reached: answered with 503 (`sandbox-unavailable`), or to the baseline.")
+          .meta({ examples: ["baseline"] }),
+      })
+      .prefault({})
+      .describe("How requests are told apart."),
+    admin: z
+      .strictObject({
+        address: z
+          .string()
+          .default("127.0.0.1:15000")
+          .describe("`host:port` of the admin server; it asks for no password, so keep it on loopback.")
+          .meta({ examples: ["127.0.0.1:15000"] }),
+      })
+      .prefault({})
+      .describe("Health, metrics, table and explanations."),
+    limits: numbers(limitInfos).prefault({}).describe("Upper bounds; per process."),
+    timeouts: numbers(timeoutInfos)
+      .prefault({})
+      .describe("Deadlines in milliseconds; 0 switches one off where 0 is allowed."),
+    workers: z
+      .int()
+      .min(1)
+      .max(256)
+      .default(1)
+      .describe("Processes that share the listeners.")
+      .meta({ examples: [2] }),
+    log: z
+      .strictObject({
+        level: z
+          .enum(["debug", "info", "warn", "error"])
+          .default("info")
+          .describe("Least severity that is written.")
+          .meta({ examples: ["debug"] }),
+      })
+      .prefault({})
+      .describe("The process log: JSON lines on standard error."),
+    accessLog: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(false)
+          .describe("Write a line per exchange.")
+          .meta({ examples: [true] }),
+        sample: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(1)
+          .describe("Share of exchanges that is written.")
+          .meta({ examples: [0.01] }),
+        errorsOnly: z
+          .boolean()
+          .default(false)
+          .describe("Only exchanges that Sidelane refused or that ended with status 500 and above.")
+          .meta({ examples: [true] }),
+        file: z
+          .string()
+          .min(1, "write a path, or - for standard output")
+          .default("-")
+          .describe("Path to append to, relative to this file; `-` is standard output.")
+          .meta({ examples: ["/var/log/sidelane/access.log"] }),
+      })
+      .prefault({})
+      .describe("The access log: JSON lines."),
+  })
+  .describe("Sidelane proxy config");
+
+/** A config file that has the right shape, defaults filled in. */
+export type ProxyConfigDocument = z.output<typeof proxyConfigSchema>;

@@ -1,0 +1,168 @@
+// What zod says about the shape of a document, as findings that a person can act on: which field, what it is, what to write.
+
+import type { z } from "zod";
+import { nameAt, valueAt } from "../routing/finding.ts";
+import type { Finding, Path } from "../routing/finding.ts";
+import { nearest } from "../routing/nearest.ts";
+import { fieldNames, schemaAt } from "./schema-fields.ts";
+import type { JsonSchema } from "./schema-fields.ts";
+import type { SourceMap } from "./yaml.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** Findings of one document, each at its place. `root` is the document that was parsed, `schema` its JSON Schema. */
+export function shapeFindings(
+  issues: readonly Issue[],
+  root: unknown,
+  schema: JsonSchema,
+  source: SourceMap,
+): readonly Finding[] {
+  return issues.flatMap((issue) => fromIssue(issue, [], { root, schema, source }));
+}
+
+interface Context {
+  readonly root: unknown;
+  readonly schema: JsonSchema;
+  readonly source: SourceMap;
+}
+
+function fromIssue(issue: Issue, prefix: Path, context: Context): readonly Finding[] {
+  const path = [...prefix, ...issue.path.map((step) => (typeof step === "symbol" ? String(step) : step))];
+  switch (issue.code) {
+    case "unrecognized_keys":
+      return issue.keys.map((key) => unknownField(path, key, context));
+    case "invalid_type":
+      return [wrongType(path, [issue.expected], context)];
+    case "invalid_union":
+      return fromUnion(issue.errors, path, context);
+    case "invalid_value":
+      return [wrongValue(path, issue.values.map(String), context)];
+    case "too_small":
+    case "too_big":
+      return [outOfRange(path, issue, context)];
+    default:
+      return [{ place: valueAt(...path), message: `${fieldName(path)}: ${issue.message}` }];
+  }
+}
+
+function unknownField(path: Path, key: string, context: Context): Finding {
+  const known = fieldNames(schemaAt(context.schema, path));
+  const guess = nearest(key, known);
+  const place = nameAt(...path, key);
+  const message = `unknown field ${JSON.stringify(key)}${path.length === 0 ? "" : ` in ${fieldName(path)}`}`;
+  if (guess !== undefined) return { place, message, hint: `write ${guess}` };
+  const why = known.length === 0 ? "nothing is expected here" : `the fields here are ${known.join(", ")}`;
+  return { place, message, why, hint: "remove it" };
+}
+
+function wrongType(path: Path, expected: readonly string[], context: Context): Finding {
+  const value = valueIn(context.root, path);
+  const wanted = expected.map((type) => typeNames[type] ?? type).join(" or ");
+  const example = exampleOf(path, context);
+  if (value === undefined) {
+    const inside = path.length > 1 ? ` in ${fieldName(path.slice(0, -1))}` : "";
+    const hint = `add ${path.at(-1)}: ${example ?? `<${wanted}>`}`;
+    return { place: nameAt(...path), message: `field ${JSON.stringify(path.at(-1))} is missing${inside}`, hint };
+  }
+  const name = fieldName(path);
+  if (value === null) {
+    return { place: nameAt(...path), message: `${name} is empty`, hint: `write ${example ?? wanted}, or remove it` };
+  }
+  const written = context.source.written(path);
+  if (expected.includes("string") && (typeof value === "number" || typeof value === "boolean")) {
+    const hint = `write "${written ?? String(value)}" in quotes`;
+    return { place: valueAt(...path), message: `${name} is ${typeOf(value)}, not text`, hint };
+  }
+  if (expected.includes("array") && typeof value === "string") {
+    return { place: valueAt(...path), message: `${name} is text, not ${wanted}`, hint: `write [${value}]` };
+  }
+  return {
+    place: valueAt(...path),
+    message: `${name} is ${typeOf(value)}, not ${wanted}`,
+    ...(example === undefined ? {} : { hint: `write ${example}` }),
+  };
+}
+
+/** Of several shapes the one that the value has is the one that was meant. */
+function fromUnion(options: readonly (readonly Issue[])[], path: Path, context: Context): readonly Finding[] {
+  const isOtherShape = (issue: Issue): boolean => issue.code === "invalid_type" && issue.path.length === 0;
+  const meant = options.filter((issues) => !issues.some(isOtherShape));
+  const best = meant.toSorted((a, b) => a.length - b.length)[0];
+  if (best !== undefined) return best.flatMap((issue) => fromIssue(issue, path, context));
+  const expected = options.flat().flatMap((issue) => (issue.code === "invalid_type" ? [issue.expected] : []));
+  return [wrongType(path, [...new Set(expected)], context)];
+}
+
+function wrongValue(path: Path, values: readonly string[], context: Context): Finding {
+  const value = valueIn(context.root, path);
+  if (value === undefined || value === null) return wrongType(path, [values.join("|")], context);
+  const guess = nearest(String(value), values);
+  return {
+    place: valueAt(...path),
+    message: `${fieldName(path)} is ${JSON.stringify(value)}`,
+    why: `it must be one of ${values.join(", ")}`,
+    hint: `write ${guess ?? values[0]}`,
+  };
+}
+
+function outOfRange(path: Path, issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, context: Context): Finding {
+  const name = fieldName(path);
+  if (issue.origin === "array" || issue.origin === "string") {
+    return { place: valueAt(...path), message: `${name} is empty`, why: issue.message };
+  }
+  const schema = schemaAt(context.schema, path);
+  return {
+    place: valueAt(...path),
+    message: `${name} is ${String(valueIn(context.root, path))}`,
+    why: issue.code === "too_small" ? "too small" : "too large",
+    hint: `write a number from ${schema?.minimum} to ${schema?.maximum}`,
+  };
+}
+
+const typeNames: Readonly<Record<string, string | undefined>> = {
+  array: "a list",
+  boolean: "true or false",
+  int: "a whole number",
+  number: "a number",
+  object: "a map",
+  record: "a map",
+  string: "text",
+};
+
+function typeOf(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a map";
+  if (typeof value === "string") return `the text ${JSON.stringify(value.slice(0, 100))}`;
+  if (typeof value === "number") return `the number ${value}`;
+  return String(value);
+}
+
+/** The first example of the field, as one would write it. */
+function exampleOf(path: Path, context: Context): string | undefined {
+  const example = schemaAt(context.schema, path)?.examples?.[0];
+  return example === undefined ? undefined : asYaml(example);
+}
+
+/** A value in YAML's flow style. Examples hold nothing that needs quotes. */
+function asYaml(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(asYaml).join(", ")}]`;
+  if (typeof value !== "object" || value === null) return String(value);
+  return `{ ${Object.entries(value)
+    .map(([name, field]) => `${name}: ${asYaml(field)}`)
+    .join(", ")} }`;
+}
+
+/** `listeners[0].address` */
+export function fieldName(path: Path): string {
+  const name = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`)).join("");
+  return name === "" ? "the file" : name.replace(/^\./u, "");
+}
+
+function valueIn(root: unknown, path: Path): unknown {
+  let value = root;
+  for (const step of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<string | number, unknown>)[step];
+  }
+  return value;
+}

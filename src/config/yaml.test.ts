@@ -1,0 +1,107 @@
+import { describe, expect, test } from "vitest";
+import { nameAt, valueAt } from "../routing/finding.ts";
+import { formatPosition, formatProblem } from "./problem.ts";
+import { parseYaml } from "./yaml.ts";
+import type { SourceMap } from "./yaml.ts";
+
+function parse(text: string): { readonly value: unknown; readonly source: SourceMap } {
+  const result = parseYaml(text, "f.yaml");
+  if (!result.ok) throw new Error(result.problems.map(formatProblem).join("\n"));
+  return result;
+}
+
+function refused(text: string): readonly string[] {
+  const result = parseYaml(text, "f.yaml");
+  return result.ok ? [] : result.problems.map(formatProblem);
+}
+
+describe("parseYaml", () => {
+  test("names stay as they are written, whatever YAML would make of them", () => {
+    expect(parse("{ 1e5: a, 0x10: b, true: c, null: d, 007: e, ~: f }").value).toEqual({
+      "1e5": "a",
+      "0x10": "b",
+      true: "c",
+      null: "d",
+      "007": "e",
+      "~": "f",
+    });
+  });
+
+  test("values are those of YAML 1.2: no and on are text", () => {
+    expect(parse("[no, on, yes, true, null, 1, 1.5]").value).toEqual(["no", "on", "yes", true, null, 1, 1.5]);
+  });
+
+  test("JSON is YAML, tabs, CRLF and byte order mark are fine", () => {
+    expect(parse('\ufeff{\t"a": [1, "x\\u00e9"]\r\n}\r\n').value).toEqual({ a: [1, "xé"] });
+  });
+
+  test("aliases repeat what an anchor names", () => {
+    expect(parse("a: &one [x]\nb: *one\nc: [*one, *one]").value).toEqual({ a: ["x"], b: ["x"], c: [["x"], ["x"]] });
+  });
+
+  test("a flat anchor may be used often", () => {
+    const uses = Array.from({ length: 5000 }, (_, index) => `k${index}: *one`).join("\n");
+    expect(Object.keys(parse(`a: &one [x]\n${uses}`).value as object)).toHaveLength(5001);
+  });
+
+  test.each([
+    ["a: 1\nb: 2\na: 3", 'f.yaml:3:1: "a" is given twice, first in line 1:1, keep one'],
+    ["{ a: 1, 'a': 2 }", 'f.yaml:1:9: "a" is given twice, first in line 1:3, keep one'],
+    ['1: x\n"1": y', 'f.yaml:2:1: "1" is given twice, first in line 1:1, keep one'],
+    ["__proto__: { a: 1 }", "f.yaml:1:1: a field cannot be called __proto__, write another name"],
+    ["a: &x [*x]", "f.yaml:1:8: alias *x stands inside its own anchor, write the value out"],
+    ["%YAML 1.1\n---\na: 1", "f.yaml:1:1: YAML 1.1 is not supported, remove the %YAML line"],
+  ])("%j", (text, message) => {
+    expect(refused(text)).toEqual([message]);
+  });
+
+  test.each([
+    ["two documents", "a: 1\n---\nb: 2"],
+    ["a missing bracket", "a: [1, 2"],
+    ["a wrong indent", "a:\n  b: 1\n c: 2"],
+    ["a tab as indent", "a:\n\tb: 1"],
+    ["an unknown alias", "a: *nowhere"],
+    ["an unknown tag", "a: !secret x"],
+    ["a map as a name", "? { a: 1 }\n: x"],
+    ["a stray colon", "a: b: c"],
+  ])("refuses %s and says where", (_, text) => {
+    expect(refused(text)[0]).toMatch(/^f\.yaml:\d+:\d+: \S/u);
+  });
+
+  test("refuses aliases that multiply: a billion laughs", () => {
+    const levels = Array.from({ length: 9 }, (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i}, `.repeat(9)}*l${i}]`);
+    expect(refused(`l0: &l0 [lol]\n${levels.join("\n")}`)).toEqual([
+      expect.stringMatching(/^f\.yaml:\d+:\d+: aliases multiply the file too often/u),
+    ]);
+  });
+
+  test("refuses nesting without end", () => {
+    expect(refused("[".repeat(40) + "]".repeat(40))).toEqual([
+      expect.stringMatching(/nested more than 32 levels deep/u),
+    ]);
+    expect(refused("[".repeat(5_000) + "]".repeat(5_000))).toEqual([expect.stringMatching(/nested/u)]);
+  });
+});
+
+describe("positions", () => {
+  const { source } = parse("a:\n  b: [x, { c: y }]\n  'd e': &n\n    f: 1\ng: *n\n");
+
+  test.each([
+    [valueAt("a", "b", 0), "f.yaml:2:7"],
+    [valueAt("a", "b", 1, "c"), "f.yaml:2:15"],
+    [nameAt("a", "b", 1, "c"), "f.yaml:2:12"],
+    [nameAt("a", "d e"), "f.yaml:3:3"],
+    [valueAt("g", "f"), "f.yaml:4:8"],
+    [nameAt("g"), "f.yaml:5:1"],
+    [valueAt(), "f.yaml:1:1"],
+    [nameAt("a", "missing"), "f.yaml:1:1"],
+    [valueAt("a", "b", 9), "f.yaml:2:6"],
+  ])("%j is at %s", (place, expected) => {
+    expect(source.locate([place]).map(formatPosition)).toEqual([expected]);
+  });
+
+  test("the text of a value as written", () => {
+    expect(parse("a: 007").source.written(["a"])).toBe("007");
+    expect(source.written(["a"])).toBeUndefined();
+  });
+});

@@ -1,0 +1,56 @@
+import type { FrontOrder } from "./services/front.ts";
+import { services } from "./shop.ts";
+import type { Service } from "./shop.ts";
+
+/** Long enough for a cold start, short enough that a hang is an error. */
+const ORDER_MS = 10_000;
+
+/** Which instance of each service answered; "" where none did. */
+export type Route = Readonly<Record<Service, string>>;
+
+/** What came back for one order. */
+export interface OrderResult {
+  /** HTTP status. */
+  readonly status: number;
+  readonly route: Route;
+  readonly cents: number;
+  readonly giftWrap: boolean;
+  /** `x-sidelane-route` of the front's sidecar, "" when not asked for. */
+  readonly decision: string;
+  /** `reason` and `detail` of Sidelane's own answer, "" when an app answered. */
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** Orders as a browser would: one request to the front, `baggage` as its only context. Rejects when no answer came. */
+export async function order(entrance: string, baggage: string | undefined): Promise<OrderResult> {
+  const headers: Record<string, string> = { "x-sidelane-debug": "1" };
+  if (baggage !== undefined) headers["baggage"] = baggage;
+  const answer = await fetch(`http://${entrance}/order?item=tea`, { headers, signal: AbortSignal.timeout(ORDER_MS) });
+  const body = await answer.text();
+  const fields = parseObject(body);
+  const hops = (fields as Partial<FrontOrder>).hops ?? [];
+  const instanceOf = (service: Service): string =>
+    hops
+      .filter((hop) => hop.service === service)
+      .map((hop) => hop.instance)
+      .join("+");
+  return {
+    status: answer.status,
+    route: Object.fromEntries(services.map((service) => [service, instanceOf(service)])) as Record<Service, string>,
+    cents: Number(fields["cents"] ?? 0),
+    giftWrap: fields["giftWrap"] === true,
+    decision: answer.headers.get("x-sidelane-route") ?? "",
+    reason: String(fields["reason"] ?? ""),
+    detail: String(fields["detail"] ?? (hops.length === 0 ? body.trim() : "")),
+  };
+}
+
+function parseObject(body: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(body);
+    return typeof value === "object" && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,183 @@
+import { LOAD_CLIENTS, loadDuring } from "./load.ts";
+import { order } from "./order.ts";
+import type { OrderResult, Route } from "./order.ts";
+import { services } from "./shop.ts";
+import type { Shop } from "./shop.ts";
+import { note, say, paint, traceCheck, traceCount, traceHead, traceOrder } from "./trace.ts";
+
+const baseline: Route = { front: "baseline", checkout: "baseline", pricing: "baseline", recommend: "baseline" };
+const nobody: Route = { front: "", checkout: "", pricing: "", recommend: "" };
+
+/** One order and everything that must be true of its answer. */
+interface Step {
+  readonly baggage: string | undefined;
+  readonly why: string;
+  readonly status: number;
+  readonly route: Route;
+  readonly cents: number;
+  readonly giftWrap: boolean;
+  /** What `x-sidelane-route` of the front's sidecar says before the table's version. */
+  readonly decision: string;
+  readonly reason: string;
+}
+
+const plain: Omit<Step, "why"> = {
+  baggage: undefined,
+  status: 200,
+  route: baseline,
+  cents: 420,
+  giftWrap: false,
+  decision: "front=baseline;reason=not-in-sandbox",
+  reason: "",
+};
+
+const steps: readonly Step[] = [
+  { ...plain, why: "no key: the baseline of every service", decision: "front=baseline;reason=no-key" },
+  {
+    ...plain,
+    baggage: "sidelane=pr-7",
+    why: "sandbox pr-7 has a checkout of its own; everything else is shared",
+    route: { ...baseline, checkout: "pr-7" },
+    giftWrap: true,
+  },
+  {
+    ...plain,
+    baggage: "sidelane=pr-9",
+    why: "sandbox pr-9 changes pricing, two hops away: OpenTelemetry carried the key there",
+    route: { ...baseline, pricing: "pr-9" },
+    cents: 378,
+  },
+  {
+    ...plain,
+    baggage: "user=ada,sidelane=release-42;ttl=1",
+    why: "the group release-42 selects both, wherever the key stands in the baggage",
+    route: { ...baseline, checkout: "pr-7", pricing: "pr-9" },
+    cents: 378,
+    giftWrap: true,
+  },
+  {
+    ...plain,
+    baggage: "sidelane=pr-404",
+    why: "nobody has this key: the baseline answers, and says why when asked",
+    decision: "front=baseline;reason=unknown-key",
+  },
+  {
+    ...plain,
+    baggage: "sidelane=pr-77",
+    why: "pr-77 is not pr-7: keys are parsed and compared, never searched for",
+    decision: "front=baseline;reason=unknown-key",
+  },
+];
+
+/** Runs the whole scenario, printing as it goes. Returns what differed from what must be; empty: all as it should. */
+export async function runScenario(shop: Shop): Promise<readonly string[]> {
+  const problems: string[] = [];
+  traceHead();
+  for (const step of steps) await runStep(shop, step, problems);
+  await editUnderLoad(shop, problems);
+  await crashAndReturn(shop, problems);
+  return problems;
+}
+
+async function runStep(shop: Shop, step: Step, problems: string[]): Promise<void> {
+  const result = await order(shop.entrance, step.baggage);
+  const differences = compare(step, result);
+  const label = step.baggage ?? "(none)";
+  traceOrder(differences.length === 0, label, result);
+  note(step.decision.endsWith("unknown-key") ? `${step.why} (x-sidelane-route: ${result.decision})` : step.why);
+  problems.push(...differences.map((difference) => `baggage ${label}: ${difference}`));
+}
+
+function compare(step: Step, result: OrderResult): string[] {
+  const differences: string[] = [];
+  const expect = (what: string, wanted: string | number | boolean, got: string | number | boolean): void => {
+    if (wanted !== got) differences.push(`${what} should be '${wanted}' and is '${got}'`);
+  };
+  expect("status", step.status, result.status);
+  for (const service of services) expect(`instance of ${service}`, step.route[service], result.route[service]);
+  expect("price", step.cents, result.cents);
+  expect("gift wrap", step.giftWrap, result.giftWrap);
+  expect("decision", step.decision, result.decision.replace(/;table=[^;]*$/, ""));
+  expect("reason", step.reason, result.reason);
+  if (differences.length > 0 && result.detail !== "") differences.push(`the answer says: ${result.detail}`);
+  return differences;
+}
+
+/** pr-9 leaves the group while clients order with it: no order fails, and each is answered by the table of its moment. */
+async function editUnderLoad(shop: Shop, problems: string[]): Promise<void> {
+  say();
+  say(
+    paint("bold", `    ${LOAD_CLIENTS} clients order with sidelane=release-42 while pr-9 is edited out of the group`),
+  );
+  let editMs = 0;
+  const report = await loadDuring(shop.entrance, "sidelane=release-42", async () => {
+    editMs = await shop.edit(["pr-7"]);
+  });
+
+  const oldRoute: Route = { ...baseline, checkout: "pr-7", pricing: "pr-9" };
+  const newRoute: Route = { ...baseline, checkout: "pr-7" };
+  const allowed = { before: [oldRoute], during: [oldRoute, newRoute], after: [newRoute] };
+  const labels = { before: "before the edit", during: "in that moment", after: "after the edit" };
+  for (const { phase, route, count } of report.routes) {
+    const ok = allowed[phase].some((wanted) => services.every((service) => wanted[service] === route[service]));
+    traceCount(ok, labels[phase], route, count);
+    if (!ok) problems.push(`${labels[phase]} ${count} orders went ${Object.values(route).join(", ")}`);
+  }
+  for (const phase of ["before", "after"] as const) {
+    if (!report.routes.some((entry) => entry.phase === phase)) problems.push(`no order was answered ${labels[phase]}`);
+  }
+
+  const lost = report.sent - report.answered;
+  traceCheck(
+    lost === 0 && report.failures.length === 0,
+    `${report.sent} sent, ${report.answered} answered, ${report.failures.length} failed; ` +
+      `every sidecar had the new table ${Math.ceil(editMs)} ms after the file was written`,
+  );
+  if (lost > 0) problems.push(`${lost} orders got no answer during the table edit`);
+  for (const failure of new Set(report.failures)) problems.push(`an order failed during the table edit: ${failure}`);
+}
+
+/** A sandbox that is gone is an error, not silently the baseline; when it comes back elsewhere, an edit is enough. */
+async function crashAndReturn(shop: Shop, problems: string[]): Promise<void> {
+  say();
+  say(paint("bold", "    the machine of pr-9 dies, and comes back at another address"));
+  await shop.crash("pr-9");
+  await runStep(
+    shop,
+    {
+      ...plain,
+      baggage: "sidelane=pr-9",
+      why: "an error with its reason: falling back to the baseline would look like a passing test",
+      status: 503,
+      route: nobody,
+      cents: 0,
+      reason: "sandbox-unavailable",
+    },
+    problems,
+  );
+  await runStep(
+    shop,
+    {
+      ...plain,
+      baggage: "sidelane=pr-7",
+      why: "nobody else notices",
+      route: { ...baseline, checkout: "pr-7" },
+      giftWrap: true,
+    },
+    problems,
+  );
+  await shop.revive("pr-9");
+  await shop.edit(["pr-7", "pr-9"]);
+  await runStep(
+    shop,
+    {
+      ...plain,
+      baggage: "sidelane=release-42",
+      why: "one edit of the table, and pr-9 is back, in the group too",
+      route: { ...baseline, checkout: "pr-7", pricing: "pr-9" },
+      cents: 378,
+      giftWrap: true,
+    },
+    problems,
+  );
+}

@@ -1,0 +1,84 @@
+import { describe, expect, test } from "vitest";
+import { compile } from "./compile.ts";
+import { CompiledTable, emptyTable } from "./compiled-table.ts";
+import { explain } from "./explain.ts";
+import type { Question } from "./explain.ts";
+import { explanationText } from "./explain-text.ts";
+import { documentOf, inbound, outbound, ownCopy, seed, shopTable as table } from "./fixture.ts";
+
+const baggage = { carrier: "baggage: sidelane" };
+const carriers = ["baggage: sidelane", "tracestate: sidelane", "header: x-sandbox"];
+const reject = { ...outbound, onUnknownKey: "reject" } as const;
+const app = { target: "127.0.0.1:8080" };
+
+/** Every way a decision can end, as the reader sees it: `golden/explain.txt`. Update with `vitest run -u`. */
+const questions: readonly (readonly [title: string, question: Omit<Question, "table">])[] = [
+  ["a sandbox has the service", { policy: outbound, service: "checkout", key: "pr-7", ...baggage }],
+  ["a group, the first has it, several ports", { policy: outbound, service: "ledger", key: "release-42", ...baggage }],
+  ["a group, the second has it", { policy: outbound, service: "payments", key: "release-42", ...baggage }],
+  ["one port by number", { policy: outbound, service: "ledger:9090", key: "pr-7" }],
+  ["one port by name", { policy: outbound, service: "ledger:grpc", key: "pr-7" }],
+  ["a port that does not exist", { policy: outbound, service: "ledger:9999", key: "pr-7" }],
+  ["a sandbox without the service", { policy: outbound, service: "checkout", key: "pr-9", ...baggage }],
+  [
+    "a group without the service",
+    { policy: { ...inbound, service: "search" }, service: "search", key: "release-42", ...app },
+  ],
+  ["by host", { policy: outbound, service: "Checkout.shop.svc.cluster.local:80", key: "pr-7" }],
+  ["no key", { policy: outbound, service: "checkout", carriers }],
+  ["no key and no baseline", { policy: outbound, service: "payments:80", carriers }],
+  ["unknown key", { policy: outbound, service: "checkout", key: "pr-77", ...baggage }],
+  ["unknown key, rejected", { policy: reject, service: "checkout", key: "pr-77", ...baggage }],
+  ["unknown service", { policy: outbound, service: "chekout", key: "pr-7" }],
+  ["inbound, claimed", { policy: inbound, service: "checkout", key: "pr-7", ...baggage, ...app }],
+  ["inbound, not claimed", { policy: inbound, service: "checkout", key: "pr-9", ...baggage, ...app }],
+  ["inbound, not in the table", { policy: { ...inbound, service: "search" }, service: "search", key: "pr-7", ...app }],
+  ["inbound, no port given", { policy: { ...inbound, service: "ledger" }, service: "ledger", key: "pr-7", ...app }],
+  [
+    "inbound, one port",
+    { policy: { ...inbound, service: "ledger" }, service: "ledger", port: "grpc", key: "pr-7", ...app },
+  ],
+  [
+    "inbound, wrong port",
+    { policy: { ...inbound, service: "ledger" }, service: "ledger", port: "x", key: "pr-7", ...app },
+  ],
+  ["own copy", { policy: ownCopy, service: "checkout", key: "pr-9", ...baggage, ...app }],
+  ["own copy, no key", { policy: ownCopy, service: "checkout", carriers, ...app }],
+  ["a key that would move the cursor", { policy: outbound, service: "checkout", key: "\u001b[2Jpr-7" }],
+];
+
+describe("explain", () => {
+  test("reads well, whatever the decision", async () => {
+    const text = questions.map(
+      ([title, question]) => `# ${title}\n${explanationText(explain({ table, ...question }))}`,
+    );
+    await expect(text.join("\n")).toMatchFileSnapshot("golden/explain.txt");
+  });
+
+  test("is plain data", () => {
+    const explanation = explain({ table, policy: outbound, service: "ledger", key: "release-42", ...baggage });
+    expect(JSON.parse(JSON.stringify(explanation))).toEqual(explanation);
+    expect(explanation).toMatchSnapshot();
+  });
+
+  test("emphasis is the caller's", () => {
+    const paint = { strong: (text: string) => `<b>${text}</b>`, faint: (text: string) => `<i>${text}</i>` };
+    const text = explanationText(explain({ table, policy: outbound, service: "checkout", key: "pr-7" }), paint);
+    expect(text).toContain("<b>checkout with key pr-7 goes to sandbox pr-7 (sandbox)</b>");
+    expect(text).toContain("<i>it has exactly this key</i>");
+  });
+
+  test("says so when there is no table yet", () => {
+    const explanation = explain({ table: emptyTable, policy: inbound, service: "checkout", key: "pr-7", ...app });
+    expect(explanation).toMatchObject({ reason: "unknown-key", destination: "baseline", via: "target" });
+    expect(explanationText(explanation)).toContain("version 0: 0 services, 0 sandboxes, 0 groups");
+  });
+
+  test("long lists are cut", () => {
+    const services = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`s${index}`, ["a:1"]]));
+    const document = documentOf({ sandboxes: { big: { services }, small: { services: { other: ["a:1"] } } } });
+    const many = new CompiledTable(compile(document, seed), 1, "");
+    const claim = explain({ table: many, policy: outbound, service: "other", key: "big" }).steps.at(-1);
+    expect(claim?.because).toBe("sandbox big changes s0, s1, s2, s3, s4, s5, s6, s7 and more, not other");
+  });
+});
