@@ -5,7 +5,7 @@
 // heap grew by is what was allocated. Batches are repeated and the median counts, because a compiler or a timer may fall
 // into one of them.
 //
-// Usage: node bench/allocation.ts [--command "node bench/peers/node-undici.ts"] (default: node src/main.ts proxy)
+// Usage: node bench/allocation.ts [--command "node bench/peers/node-undici-tuned.ts"] (default: node src/main.ts proxy)
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -135,9 +135,18 @@ async function routesAtLast(): Promise<number> {
   }
 }
 
-async function ask(question: ProbeQuestion): Promise<HeapReport> {
-  const answer = once(proxy, "message") as Promise<[HeapReport]>;
-  proxy.send(question);
-  const [report] = await answer;
-  return report;
+function ask(question: ProbeQuestion): Promise<HeapReport> {
+  return new Promise((resolve, reject) => {
+    const onMessage = (message: unknown): void => {
+      // The proxy has messages of its own for whoever started it, such as the addresses that it listens on.
+      if (typeof message !== "object" || message === null || !("heapUsedBytes" in message)) return;
+      proxy.off("message", onMessage);
+      proxy.off("exit", onExit);
+      resolve(message as HeapReport);
+    };
+    const onExit = (): void => reject(new Error("the proxy ended before it answered"));
+    proxy.on("message", onMessage);
+    proxy.on("exit", onExit);
+    proxy.send(question);
+  });
 }

@@ -5,24 +5,26 @@ import { nginx } from "./nginx.ts";
 import type { Peer } from "./peer.ts";
 import { sidelane } from "./sidelane.ts";
 
-export const peerNames = ["sidelane", "haproxy", "nginx", "node-undici"] as const;
+export const peerNames = ["sidelane", "haproxy", "nginx", "node-undici", "node-undici-tuned"] as const;
 export type PeerName = (typeof peerNames)[number];
 
-/** What a good Node developer would write with the two libraries of the platform. */
-const nodeUndici: Peer = {
-  name: "node-undici",
-  needs: [],
-  version() {
-    const manifest = JSON.parse(readFileSync(projectFile("node_modules/undici/package.json"), "utf8")) as {
-      version: string;
-    };
-    return `undici ${manifest.version}, Node ${process.versions.node}`;
-  },
-  command({ port, backends }) {
-    const main = projectFile("bench/peers/node-undici.ts");
-    return [process.execPath, main, String(port), String(backends.baseline), String(backends.sandbox)];
-  },
-};
+/** The two libraries of the platform: as usually written, and with every trick of their public interfaces. */
+function nodeUndici(name: "node-undici" | "node-undici-tuned"): Peer {
+  return {
+    name,
+    needs: [],
+    version() {
+      const manifest = JSON.parse(readFileSync(projectFile("node_modules/undici/package.json"), "utf8")) as {
+        version: string;
+      };
+      return `undici ${manifest.version}, Node ${process.versions.node}`;
+    },
+    command({ port, backends }) {
+      const main = projectFile(`bench/peers/${name}.ts`);
+      return [process.execPath, main, String(port), String(backends.baseline), String(backends.sandbox)];
+    },
+  };
+}
 
 /** @param sidelaneCommand see `sidelane`. */
 export function peer(name: PeerName, sidelaneCommand: readonly string[] | undefined): Peer {
@@ -34,6 +36,7 @@ export function peer(name: PeerName, sidelaneCommand: readonly string[] | undefi
     case "nginx":
       return nginx;
     case "node-undici":
-      return nodeUndici;
+    case "node-undici-tuned":
+      return nodeUndici(name);
   }
 }
