@@ -70,10 +70,16 @@ function ask(
       `http://${admin.address}`,
       { path, method, headers, ...(agent ? { agent } : {}) },
       (response) => {
-        void text(response).then((got) => {
-          const json = got.startsWith("{") ? (JSON.parse(got) as Record<string, unknown>) : {};
-          resolve({ status: response.statusCode, headers: response.headers, body: got, json });
-        }, reject);
+        void text(response).then(
+          (got) =>
+            resolve({
+              status: response.statusCode,
+              headers: response.headers,
+              body: got,
+              json: got.startsWith("{") ? (JSON.parse(got) as Record<string, unknown>) : {},
+            }),
+          reject,
+        );
       },
     );
     sent.on("error", reject);
@@ -323,7 +329,7 @@ describe("hostile and broken clients", () => {
 
   test("slow heads and slow bodies run out of time", async () => {
     await admin.close();
-    admin = await startAdmin("127.0.0.1:0", backend, log, { headMs: 50, requestMs: 100, idleMs: 5000 });
+    admin = await startAdmin("127.0.0.1:0", backend, log, { headMs: 50, requestMs: 500, idleMs: 5000 });
     expect(await raw("GET /live HTTP/1.1\r\nhost: loc")).toMatch(/^HTTP\/1\.1 408 /);
     const slowBody = await raw("POST /drain HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nab");
     expect(slowBody).not.toMatch(/ 202 /);
@@ -361,7 +367,7 @@ describe("start and stop", () => {
   test("close ends kept-alive connections and lets a running answer finish", async () => {
     const agent = new Agent({ keepAlive: true });
     expect((await ask("/live", { agent })).headers.connection).toBe("keep-alive");
-    let release = (_: string): void => {};
+    let release: (body: string) => void = () => {};
     const begun = new Promise<void>((resolve) => {
       backend.metrics = () => {
         resolve();

@@ -83,8 +83,8 @@ export async function startAdmin(
     (request, response) => void serve(request, response, server, backend, log, guarded),
   );
   server.maxConnections = CONNECTIONS_MAX;
-  // A client that does not read its answer.
-  server.timeout = timeouts.requestMs;
+  // A client that does not read its answer. Longer than the other deadlines, which give an answer before they close.
+  server.timeout = 2 * timeouts.requestMs;
   server.on("clientError", answerClientError);
 
   await listen(server, endpoint.host, endpoint.port, address);
@@ -185,7 +185,7 @@ async function answerTo(
   const dropped = await body;
   if (dropped === "cut off") return undefined;
   if (dropped === "too large") return problemAnswer(413, `a body of more than ${BODY_BYTES_MAX} bytes is not read`);
-  return await route.answer(backend, query);
+  return route.answer(backend, query);
 }
 
 type DroppedBody = "complete" | "too large" | "cut off";

@@ -71,7 +71,7 @@ function requireFlags(command: Command, flags: readonly Flag[]): void {
 }
 
 /** The examples of a command, as help shows them. */
-export function exampleText({ examples }: CommandInfo): string {
+function exampleText({ examples }: CommandInfo): string {
   const title = examples.length === 1 ? "Example:" : "Examples:";
   return [title, ...examples.flatMap(({ line, text }) => [`  # ${text}`, `  ${line}`])].join("\n");
 }

@@ -51,12 +51,17 @@ class Process {
   log = "";
 
   constructor(config: string) {
-    this.child = fork(main, ["proxy", "--config", config], { execArgv: [], stdio: ["ignore", "pipe", "pipe", "ipc"] });
+    this.child = fork(main, ["proxy", "--config", config], {
+      execArgv: [],
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
     this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.log += text;
       this.child.emit("log");
     });
-    this.exit = new Promise((resolve) => this.child.once("close", (code) => resolve(code)));
+    const logged = new Promise<void>((resolve) => this.child.stderr?.once("end", () => resolve()));
+    // Not "close", which does not come when this side has disconnected the channel.
+    this.exit = new Promise((resolve) => this.child.once("exit", (code) => void logged.then(() => resolve(code))));
     this.ready = new Promise((resolve, reject) => {
       this.child.once("message", (message) => resolve(message as Ready));
       void this.exit.then((code) => reject(new Error(`ended with ${code}: ${this.log}`)));
@@ -200,6 +205,7 @@ describe("a supervisor", () => {
     const pids = (await process_.logs(/"workerPid":\d+/u, 2)).map((text) => Number(text.replace(/\D/gu, "")));
     await process_.kill();
     while (pids.some(isAlive)) await sleep(10);
+    expect(pids.filter(isAlive)).toEqual([]);
   });
 });
 

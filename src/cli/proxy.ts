@@ -1,3 +1,4 @@
+import { AssertionError } from "../base/assert.ts";
 import { formatProblem } from "../config/problem.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { ProcessLog } from "../telemetry/process-log.ts";
@@ -24,6 +25,12 @@ export async function proxy(file: string): Promise<ExitCode> {
   try {
     return await runUntilSignal((stop) => start(config, log, stop), log);
   } catch (error) {
-    throw new RefusedError(error instanceof Error ? error.message : String(error));
+    if (!(error instanceof Error) || isBug(error)) throw error;
+    throw new RefusedError(error.message);
   }
+}
+
+/** A bug shows its stack; a bad table or an address that is taken does not. */
+function isBug(error: Error): boolean {
+  return [TypeError, RangeError, ReferenceError, AssertionError].some((kind) => error instanceof kind);
 }

@@ -35,6 +35,8 @@ export async function runUntilSignal(
   process.on("SIGINT", onSignal);
   process.on("SIGHUP", () => log.info("SIGHUP ignored: the table is reloaded whenever its file changes"));
   process.on("disconnect", () => stop("the parent process is gone"));
+  // It may have gone before this line ran; a process without a channel has no `send`.
+  if (process.send !== undefined && !process.connected) stop("the parent process is gone");
 
   try {
     const running = await start(stop);

@@ -31,7 +31,7 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
 }
 
 /** The version of package.json, which stands at the same place beside src/ and dist/. */
-export function packageVersion(): string {
+function packageVersion(): string {
   const manifest = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
   return manifest.version;
 }

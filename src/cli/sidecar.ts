@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ConnectionsReport } from "../admin/backend.ts";
 import { connectionsReport } from "./connections-report.ts";
 import type { Log } from "../base/log.ts";
@@ -20,6 +20,8 @@ export interface Sidecar {
   connections(): ConnectionsReport;
   /** Lets running exchanges finish, at most as long as the config allows, then closes everything. */
   drain(): Promise<void>;
+  /** Closes everything at once. */
+  close(): Promise<void>;
 }
 
 /** For processes that share listeners. */
@@ -42,6 +44,10 @@ export async function startSidecar(config: ProxyConfig, log: Log, shared?: Share
     accessLog = openAccessLog(config, log);
     await source.start();
     const proxy = await startProxy(config, { cell, telemetry, accessLog, log, ...shared });
+    const close = async (): Promise<void> => {
+      await proxy.close();
+      await closeRest();
+    };
     return {
       cell,
       source,
@@ -49,12 +55,10 @@ export async function startSidecar(config: ProxyConfig, log: Log, shared?: Share
       proxy,
       connections: () => connectionsReport(proxy.connections(), proxy.addresses),
       async drain() {
-        // Load balancers that are slow to notice still find an open door (timeouts.drainDelayMs).
-        await sleep(config.timeouts.drainDelayMs);
         await proxy.drain();
-        await proxy.close();
-        await closeRest();
+        await close();
       },
+      close,
     };
   } catch (error) {
     await closeRest();

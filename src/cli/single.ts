@@ -21,7 +21,10 @@ export async function startSingle(config: ProxyConfig, log: Log, stop: (why: str
       stop("POST /drain");
     },
   });
-  const admin = await startAdmin(config.admin.address, backend, log);
+  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
+    await sidecar.close();
+    throw error;
+  });
   return {
     listeners: Object.fromEntries(sidecar.proxy.addresses),
     admin: admin.address,

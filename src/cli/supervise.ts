@@ -56,7 +56,10 @@ export async function startSupervisor(config: ProxyConfig, log: Log, stop: (why:
     new Telemetry({ sandboxLabelsMax: 0, processMetrics: false }),
   );
   await source.start();
-  const listeners = await supervisor.start();
+  const listeners = await supervisor.start().catch(async (error: unknown) => {
+    await source.close();
+    throw error;
+  });
   const backend = adminBackend({
     config,
     cell,
@@ -70,7 +73,7 @@ export async function startSupervisor(config: ProxyConfig, log: Log, stop: (why:
     },
   });
   const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
-    await supervisor.drain();
+    await Promise.all([supervisor.drain(), source.close()]);
     throw error;
   });
   return {

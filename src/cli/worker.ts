@@ -21,6 +21,7 @@ process.on("uncaughtException", (error) => {
   (log ?? new ProcessLog()).error("uncaught exception, ending", fields);
   process.exit(1);
 });
+if (!process.connected) process.exit(0); // it went before this line ran
 process.on("message", (message: ToWorker) => void receive(message));
 
 async function receive(message: ToWorker): Promise<void> {

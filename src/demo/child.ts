@@ -41,7 +41,7 @@ export class Child {
     const { promise, resolve, reject } = Promise.withResolvers<Readonly<Record<string, unknown>>>();
     const listener = (message: unknown): void => {
       if (typeof message === "object" && message !== null && "kind" in message && message.kind === kind) {
-        resolve(message as Record<string, unknown>);
+        resolve({ ...message });
       }
     };
     const timer = setTimeout(() => {

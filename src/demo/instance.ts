@@ -1,5 +1,6 @@
-// Entry of one process of the shop: one service, one instance. Started by shop.ts with an IPC channel, over which it tells
-// the port it got and learns where the others are (as environment variables, which is where a service looks).
+// Entry of one process of the shop: one service, one instance. Started by shop.ts with an IPC channel, over which it tells the
+// port it got and learns where the others are (as environment variables, which is where a service looks). Its argument is the
+// demo's directory, which it removes when nobody else is left to do it.
 
 import "./instrumentation.ts";
 import http from "node:http";
@@ -40,8 +41,11 @@ process.on("message", (message: { readonly env: Readonly<Record<string, string>>
 // The terminal sends Ctrl-C to every process of the demo. The parent decides when a child ends, and a parent that is gone,
 // whatever ended it, takes its children along.
 process.on("SIGINT", () => {});
-process.on("disconnect", () => {
-  const directory = process.env["DEMO_DIRECTORY"];
+process.on("disconnect", orphaned);
+if (!process.connected) orphaned(); // it went before this line ran
+
+function orphaned(): never {
+  const directory = process.argv[2];
   if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
   process.exit(0);
-});
+}

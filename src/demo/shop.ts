@@ -113,10 +113,9 @@ export class Shop {
 
   async #launch(plan: Plan): Promise<Instance> {
     const name = `${plan.service} (${plan.instance})`;
-    const app = this.#spawn(name, appEntry, [], {
+    const app = this.#spawn(name, appEntry, [this.directory], {
       SERVICE: plan.service,
       INSTANCE: plan.instance,
-      DEMO_DIRECTORY: this.directory,
       ...plan.env,
     });
     const { port } = await app.message("listening");

@@ -4,7 +4,7 @@ import { services } from "./shop.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
-const LABEL_WIDTH = 36;
+const LABEL_WIDTH = 30;
 const CELL_WIDTH = 11;
 
 /** Colours where the terminal has them: `styleText` heeds NO_COLOR, FORCE_COLOR and pipes by itself. */

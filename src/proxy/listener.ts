@@ -1,5 +1,11 @@
 // A listening socket and the connections that it accepted.
+//
+// Guarantees: no more than `connectionsMax` connections are served in the process; who comes on top is told so and sent away,
+// and that costs a bounded number of sockets for a bounded time.
+//
+//   open -> announcing (answers say `Connection: close`, all are still served) -> closed (idle ones ended, no new ones)
 import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
+import { coarse } from "../base/clock.ts";
 import type { Limits, Timeouts } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { FailureReason } from "../base/reasons.ts";
@@ -14,6 +20,13 @@ import { answerBytes } from "./http1/answers.ts";
 import { Http1Downstream, type ListenerContext } from "./http1/downstream.ts";
 import { loggedFields } from "./http1/log-exchange.ts";
 import { type Router, watchedFields } from "./router.ts";
+
+/** Connections that are being told that there is no room; beyond them there is only a reset. */
+const TURNED_AWAY_MAX = 256;
+/** That telling may take; it is a few hundred bytes. */
+const TURNED_AWAY_MS = 1000;
+/** Between two log lines about connections that could not be accepted: there are as many as the kernel can count. */
+const FAILURE_LOG_MS = 1000;
 
 /** What a listener needs from the process. */
 export interface ListenerDeps {
@@ -39,12 +52,18 @@ export class Listener implements ListenerContext {
   readonly telemetry: Telemetry;
   readonly accessLog: AccessLog | undefined;
   readonly firstLogged: number;
+  /** Answers announce that the connection closes. */
   draining = false;
+  #closed = false;
   readonly #deps: ListenerDeps;
   readonly #server: Server;
   /** All connections; a connection knows its index, so that removal is a swap with the last. */
   readonly #downstreams: Http1Downstream[] = [];
+  /** Connections beyond the limit, and when they began to be told so. */
+  readonly #turnedAway = new Map<Socket, number>();
+  /** Kept as long as the table: its sandboxes' labels are freed with it. */
   readonly #failureStats = new Map<string, RouteStats>();
+  #failureLoggedMs = Number.NEGATIVE_INFINITY;
   #whenEmpty: (() => void) | undefined;
 
   constructor(config: ListenerConfig, proxy: ProxyConfig, router: Router, deps: ListenerDeps) {
@@ -67,7 +86,7 @@ export class Listener implements ListenerContext {
 
   #accept(socket: Socket): void {
     const { connections } = this.#deps;
-    if (connections.count >= this.limits.connectionsMax || this.draining) {
+    if (connections.count >= this.limits.connectionsMax || this.#closed) {
       this.#turnAway(socket);
       return;
     }
@@ -78,14 +97,20 @@ export class Listener implements ListenerContext {
   }
 
   #turnAway(socket: Socket): void {
-    const reason = this.draining ? "draining" : "connection-limit";
+    const reason = this.#closed ? "draining" : "connection-limit";
     this.failureStats(undefined, reason).record(503, 0);
-    const context = { detail: "", service: "", destination: "", endpoint: "" };
     socket.on("error", () => {});
-    socket.setTimeout(1000, () => socket.destroy());
-    socket.end(answerBytes(reason, context, false, "close", undefined));
-    socket.resume();
+    if (this.#turnedAway.size >= TURNED_AWAY_MAX) {
+      socket.resetAndDestroy();
+      return;
+    }
+    this.#turnedAway.set(socket, coarse.nowMs);
+    socket.on("close", () => this.#turnedAway.delete(socket));
+    // Whatever comes is read and dropped, so that the client gets the answer instead of a reset (RFC 9112 §9.6).
     socket.on("end", () => socket.destroy());
+    socket.resume();
+    const context = { detail: "", service: "", destination: "", endpoint: "" };
+    socket.end(answerBytes(reason, context, false, "close", undefined));
   }
 
   remove(downstream: Http1Downstream): void {
@@ -128,6 +153,8 @@ export class Listener implements ListenerContext {
     });
     this.#server.removeAllListeners("error");
     this.#server.on("error", (error) => {
+      if (coarse.nowMs - this.#failureLoggedMs < FAILURE_LOG_MS) return;
+      this.#failureLoggedMs = coarse.nowMs;
       this.#deps.log.error("listener failed", { listener: this.config.name, error: error.message });
     });
   }
@@ -149,12 +176,31 @@ export class Listener implements ListenerContext {
   sweep(nowMs: number): void {
     // Backwards: a connection that ends takes the last one into its place.
     for (let i = this.#downstreams.length - 1; i >= 0; i--) this.#downstreams[i]?.sweep(nowMs);
+    for (const [socket, sinceMs] of this.#turnedAway) {
+      if (nowMs - sinceMs < TURNED_AWAY_MS) break;
+      socket.destroy();
+    }
   }
 
-  /** Stops accepting, ends idle connections now and the others after their exchange. Resolves when all are gone. */
-  drain(): Promise<void> {
+  /** There is a new table. */
+  noteTable(): void {
+    this.#failureStats.clear();
+  }
+
+  /** From now on answers announce the end of their connection; all requests are still served. */
+  announceDrain(): void {
     this.draining = true;
+  }
+
+  /** Accepts no more connections. */
+  stopAccepting(): void {
+    this.draining = true;
+    this.#closed = true;
     this.#server.close();
+  }
+
+  /** Ends idle connections now and the others after their exchange. Resolves when all are gone. */
+  endConnections(): Promise<void> {
     for (let i = this.#downstreams.length - 1; i >= 0; i--) this.#downstreams[i]?.drain();
     return new Promise((resolve) => {
       if (this.#downstreams.length === 0) resolve();
@@ -164,8 +210,9 @@ export class Listener implements ListenerContext {
 
   /** Ends everything at once. */
   close(): void {
-    this.#server.close();
+    this.stopAccepting();
     for (const downstream of [...this.#downstreams]) downstream.wire.reset();
+    for (const socket of this.#turnedAway.keys()) socket.destroy();
   }
 }
 

@@ -1,12 +1,14 @@
 // The data plane of one process: listeners, routes, endpoints, deadlines. Reads tables from the cell and never writes one.
 import { randomBytes } from "node:crypto";
-import { startTicking } from "../base/clock.ts";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { TICK_MS, coarse, startTicking } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { TableCell } from "../routing/table-cell.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Telemetry } from "../telemetry/metrics.ts";
 import { EndpointRegistry } from "./endpoints/registry.ts";
+import { type LookUp, systemLookUp } from "./endpoints/resolver.ts";
 import { Listener, type ListenerDeps } from "./listener.ts";
 import { findNativeWrites } from "./native-handle.ts";
 import { Router } from "./router.ts";
@@ -23,6 +25,10 @@ export interface ProxyDeps {
   readonly reusePort?: boolean;
   /** Distinguishes this sidecar in Via; workers of one sidecar share it. Default: random. */
   readonly instanceId?: string;
+  /** Addresses of an endpoint's name. Default: the system's resolver. */
+  readonly lookUp?: LookUp;
+  /** False: never the direct writes of native-handle.ts, only the public way. Of the whole process. Default: true. */
+  readonly nativeWrites?: boolean;
 }
 
 /** A running data plane. */
@@ -31,7 +37,11 @@ export interface RunningProxy {
   readonly addresses: ReadonlyMap<string, string>;
   /** For `GET /connections`. */
   connections(): object;
-  /** Stops accepting, lets running exchanges finish; resolves when idle or when `timeouts.drainMs` have passed. */
+  /**
+   * For `timeouts.drainDelayMs` everything is served and answers say `Connection: close`. Then nothing more is accepted, idle
+   * connections end, running exchanges finish. Resolves when they have, at the latest after further `timeouts.drainMs`; the
+   * caller then calls `close`. A second call joins the first.
+   */
   drain(): Promise<void>;
   /** Ends everything at once. */
   close(): Promise<void>;
@@ -39,14 +49,17 @@ export interface RunningProxy {
 
 /** Starts all listeners, or none: rejects with a sentence that says which address cannot be had. */
 export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> {
-  const native = await findNativeWrites();
+  const native = deps.nativeWrites === false ? "switched off" : await findNativeWrites();
   if (typeof native === "string") {
     deps.log.warn("direct writes are off, the slower public way is used", { why: native, node: process.version });
     useNativeWrites(undefined);
   } else useNativeWrites(native);
 
   const { cell, telemetry, accessLog, log } = deps;
-  const registry = new EndpointRegistry({ limits: config.limits, timeouts: config.timeouts, telemetry, log });
+  const registry = new EndpointRegistry(
+    { limits: config.limits, timeouts: config.timeouts, telemetry, log },
+    deps.lookUp ?? systemLookUp,
+  );
   const listenerDeps: ListenerDeps = {
     telemetry,
     accessLog,
@@ -72,11 +85,18 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     registry.sweep(nowMs);
   });
 
+  const stopListening = cell.onPublish(() => {
+    registry.noteTable();
+    for (const listener of listeners) listener.noteTable();
+  });
+
   const close = async (): Promise<void> => {
     stopTicking();
+    stopListening();
     for (const listener of listeners) listener.close();
     registry.close();
   };
+  let draining: Promise<void> | undefined;
   return {
     addresses: new Map(listeners.map((listener) => [listener.config.name, listener.address])),
     connections: () => ({
@@ -87,20 +107,30 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
         connections: listener.connectionCount,
         idle: listener.idleCount,
       })),
-      upstream: registry.describe(),
+      upstream: registry.describe(coarse.nowMs),
     }),
-    drain: async () => {
-      const all = Promise.all(listeners.map((listener) => listener.drain()));
-      let timer: NodeJS.Timeout | undefined;
-      const deadline = new Promise<"late">((resolve) => {
-        timer = setTimeout(() => resolve("late"), config.timeouts.drainMs);
-      });
-      const outcome = await Promise.race([all, deadline]);
-      clearTimeout(timer);
-      if (outcome === "late")
-        log.warn("drain deadline has passed, ending what still runs", { drainMs: config.timeouts.drainMs });
-      registry.closeIdle();
-    },
+    drain: () => (draining ??= drainListeners(listeners, config, log).finally(() => registry.closeIdle())),
     close,
   };
+}
+
+async function drainListeners(
+  listeners: readonly Listener[],
+  { timeouts: { drainDelayMs, drainMs } }: ProxyConfig,
+  log: Log,
+): Promise<void> {
+  for (const listener of listeners) listener.announceDrain();
+  // At least a moment: clients that are busy hear of the end in an answer, instead of sending into a closing connection.
+  await sleep(Math.max(drainDelayMs, TICK_MS));
+  // Connections that the kernel has completed are lost when their listener closes: accept those first, in this turn's poll.
+  await nextTurn();
+  for (const listener of listeners) listener.stopAccepting();
+  // What has just been accepted gets a turn in which its request is read; without it, it would look idle.
+  await nextTurn();
+  await nextTurn();
+  const ended = new AbortController();
+  const deadline = sleep(drainMs, "late", { signal: ended.signal }).catch(() => "cancelled");
+  const outcome = await Promise.race([Promise.all(listeners.map((listener) => listener.endConnections())), deadline]);
+  ended.abort();
+  if (outcome === "late") log.warn("drain deadline has passed, ending what still runs", { drainMs });
 }

@@ -1,3 +1,5 @@
+// Long because every way in which a file can change shares one harness: a real directory, followed, its events awaited.
+
 import { chmod, mkdir, mkdtemp, open, rename, rm, symlink, unlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -208,7 +210,7 @@ describe("a change is followed", () => {
     expect(logged.filter((line) => line.startsWith("warn: cannot watch"))).toHaveLength(1);
   });
 
-  test("large files go through the worker thread", async () => {
+  test("a large file, through a process of its own", async () => {
     await writeFile(file, tableOf("pr-1"));
     const { next, sandbox, cell } = await following();
     await replaceWith(bigTable(2000));
@@ -264,7 +266,7 @@ describe("the last good table stays", () => {
     expect(sandbox("pr-2")).toBe(true);
   });
 
-  test("when a large bad one comes through the worker thread", async () => {
+  test("when a large bad one comes through the loading process", async () => {
     await writeFile(file, tableOf("pr-1"));
     const { next, sandbox, source } = await following();
     await replaceWith(`${bigTable(2000)}nonsense: 1\n`);

@@ -23,8 +23,10 @@ import type { TableError, TableStatus } from "./status.ts";
 import { FileWatch, watchDirectory } from "./watch-file.ts";
 import type { WatchDirectory } from "./watch-file.ts";
 
-/** Parsing this much takes a few milliseconds, about what starting a thread costs; anything larger goes to one. */
-const INLINE_BYTES_MAX = 32 * 1024;
+/** Loading this much takes about 4 ms, which running requests may be made to wait; more goes to a process of its own. */
+const INLINE_BYTES_MAX = 4 * 1024;
+/** Before the first table nobody waits, and starting a process would take longer. */
+const FIRST_INLINE_BYTES_MAX = 32 * 1024;
 /** Content has stood still when two looks this far apart see the same version of the file. */
 const SETTLE_MS = 50;
 /** A file that is still being written after this long is reported, and looked at again later. */
@@ -190,8 +192,8 @@ export class TableFileSource {
 
   async #load(job: LoadJob): Promise<void> {
     const startedMs = performance.now();
-    const large = job.bytes.length > INLINE_BYTES_MAX;
-    const answer = large ? await this.#loadOffLoop(job, this.#closing.signal) : loadBytes(job);
+    const inlineMax = this.#cell.current.version === 0 ? FIRST_INLINE_BYTES_MAX : INLINE_BYTES_MAX;
+    const answer = job.bytes.length > inlineMax ? await this.#loadOffLoop(job, this.#closing.signal) : loadBytes(job);
     if (this.#closing.signal.aborted) return;
     if (answer.result === "failed") return this.#loaderFailed(answer.message);
     this.#retryMs = this.#options.pollMs;

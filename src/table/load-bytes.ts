@@ -2,7 +2,7 @@ import { loadTable, tableDigest } from "../config/load-table.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { TableImage } from "../routing/table-image.ts";
 
-/** One table file to load. Data only, so that it can go to another thread. */
+/** One table file to load. */
 export interface LoadJob {
   /** The name for messages. */
   readonly file: string;
@@ -11,7 +11,7 @@ export interface LoadJob {
   readonly knownDigests: readonly string[];
 }
 
-/** What became of a job. Data only. */
+/** What became of a job. Data only, so that it can come from another process. */
 export type LoadAnswer =
   | { readonly result: "known"; readonly digest: string }
   | {

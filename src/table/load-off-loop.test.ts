@@ -12,20 +12,18 @@ const jobOf = (text: string, knownDigests: readonly string[] = []): LoadJob => (
 });
 const TABLE = 'sandboxes: { pr-1: { services: { checkout: ["10.0.0.7:8080"] } } }\n';
 const never = new AbortController().signal;
-const script = (code: string): URL => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
 const run = (code: string, options: OffLoopOptions = {}) =>
-  loadOffLoop(jobOf(TABLE), never, { workerUrl: script(code), ...options });
+  loadOffLoop(jobOf(TABLE), never, { program: ["-e", code, "--"], ...options });
+const failed = (message: string) => ({ result: "failed", message });
 
-describe("the thread answers as the inline call does", () => {
-  test("a good table, whose image comes over by transfer", async () => {
-    const job = jobOf(TABLE);
-    const answer = await loadOffLoop(job, never);
+describe("the process answers as the inline call does", () => {
+  test("a good table, image and all", async () => {
+    const answer = await loadOffLoop(jobOf(TABLE), never);
     const inline = loadBytes(jobOf(TABLE));
     if (answer.result !== "loaded" || inline.result !== "loaded") throw new Error("not loaded");
     expect(answer.digest).toBe(inline.digest);
     const table = new CompiledTable(answer.image, 1, answer.digest);
     expect(table.findTarget(Buffer.from("pr-1"), 0, 4)).toBe(0);
-    expect(job.bytes.length).toBe(0); // went over
   });
 
   test("a bad one, one that is known, and one that is not text", async () => {
@@ -40,37 +38,62 @@ describe("the thread answers as the inline call does", () => {
   });
 });
 
-describe("a thread that fails is an answer", () => {
+test("an image of many megabytes arrives as it was sent", async () => {
+  const code = `
+    const image = new Uint8Array(3_000_001).map((_, at) => at % 251);
+    process.stdout.write('{"result":"loaded","digest":"d","warnings":[],"imageBytes":3000001}\\n');
+    process.stdout.write(image);`;
+  const answer = await run(code);
+  if (answer.result !== "loaded") throw new Error("not loaded");
+  const image = new Uint8Array(answer.image.buffer);
+  expect(image.length).toBe(3_000_001);
+  expect(image.findIndex((byte, at) => byte !== at % 251)).toBe(-1);
+});
+
+describe("a process that fails is an answer", () => {
   test("it throws", async () => {
-    expect(await run("throw new Error('broken')")).toEqual({ result: "failed", message: "broken" });
+    expect(await run("throw new TypeError('broken')")).toEqual(
+      failed("the loading process ended with exit code 1: TypeError: broken"),
+    );
   });
 
-  test("it ends without a word", async () => {
-    const answer = await run("process.exit(3)");
-    expect(answer).toEqual({ result: "failed", message: "the worker thread ended without an answer (exit code 3)" });
+  test("it ends without a word, with half of one, or without reading", async () => {
+    expect(await run("process.exit(3)")).toEqual(failed("the loading process ended with exit code 3"));
+    const half = `process.stdout.write('{"result":"loaded","digest":"d","warnings":[],"imageBytes":9}\\nabc')`;
+    expect(await run(half)).toEqual(failed("the loading process ended with exit code 0"));
+    expect(await run("")).toEqual(failed("the loading process ended with exit code 0"));
+  });
+
+  test("it says too much, or what is no answer", async () => {
+    const nonsense = failed("what the loading process says makes no sense");
+    expect(await run(`console.log("hello"); setInterval(() => {}, 1000)`)).toEqual(nonsense);
+    expect(await run(`console.log('{"result":"known","digest":"d"}'); console.log("more")`)).toEqual(nonsense);
+    expect(await run(`console.log("x".repeat(17_000_000))`)).toEqual(nonsense);
   });
 
   test("it hangs", async () => {
-    const answer = await run("for (;;);", { timeoutMs: 100 });
-    expect(answer).toEqual({ result: "failed", message: "no answer within 100 ms" });
+    expect(await run("for (;;);", { timeoutMs: 300 })).toEqual(failed("no answer within 300 ms"));
   });
 
   test("it runs out of memory", async () => {
-    // A small heap for the test; without one the default of the process applies in the same way.
-    const answer = await run("const all = []; for (;;) all.push(new Array(1000).fill({}));", { heapMibMax: 16 });
-    expect(answer).toMatchObject({ result: "failed", message: expect.stringMatching(/memory/) });
+    const code = "const all = []; for (;;) all.push(new Array(1000).fill({}));";
+    const answer = await run("", { program: ["--max-old-space-size=16", "-e", code, "--"] });
+    expect(answer).toMatchObject({ result: "failed", message: expect.stringMatching(/: FATAL ERROR: .*memory/) });
   });
 
-  test("it cannot be started", async () => {
-    const answer = await loadOffLoop(jobOf(TABLE), never, { workerUrl: new URL("file:///nowhere/worker.js") });
-    expect(answer).toMatchObject({ result: "failed", message: expect.stringMatching(/Cannot find module/) });
+  test("its program is not there", async () => {
+    const answer = await run("", { program: ["/nowhere/load-child.js"] });
+    expect(answer).toMatchObject({
+      result: "failed",
+      message: expect.stringMatching(/exit code 1: Error: Cannot find/),
+    });
   });
 
   test("it is stopped while it works, or before it began", async () => {
     const closing = new AbortController();
-    const working = loadOffLoop(jobOf(TABLE), closing.signal, { workerUrl: script("for (;;);") });
+    const working = loadOffLoop(jobOf(TABLE), closing.signal, { program: ["-e", "for (;;);", "--"] });
     closing.abort();
-    expect(await working).toEqual({ result: "failed", message: "stopped" });
-    expect(await loadOffLoop(jobOf(TABLE), closing.signal)).toEqual({ result: "failed", message: "stopped" });
+    expect(await working).toEqual(failed("stopped"));
+    expect(await loadOffLoop(jobOf(TABLE), closing.signal)).toEqual(failed("stopped"));
   });
 });

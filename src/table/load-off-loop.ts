@@ -1,67 +1,137 @@
-import { Worker } from "node:worker_threads";
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { constants, setPriority } from "node:os";
+import { fileURLToPath } from "node:url";
 import type { LoadAnswer, LoadJob } from "./load-bytes.ts";
 
-/** Generous: 100,000 sandboxes take some seconds. Whoever is not done by then hangs. */
+/** Generous: 100,000 sandboxes take seconds. Whoever is not done by then hangs. */
 export const LOAD_MS_MAX = 120_000;
+const HEAD_BYTES_MAX = 16 * 1024 * 1024;
+const STDERR_BYTES_MAX = 16 * 1024;
+const NEWLINE = 0x0a;
+
+type Loaded = LoadAnswer & { readonly result: "loaded" };
+/** The first line of the child's output; `imageBytes` bytes follow. */
+export type ChildHead = Exclude<LoadAnswer, Loaded> | (Omit<Loaded, "image"> & { readonly imageBytes: number });
 
 /** What only tests change. */
 export interface OffLoopOptions {
   readonly timeoutMs?: number;
-  readonly workerUrl?: URL;
-  readonly heapMibMax?: number;
+  /** Arguments to node. */
+  readonly program?: readonly string[];
 }
 
 /** Runs as source (.ts, by type stripping) and as compiled (.js). */
-const tableWorkerUrl = new URL(
-  import.meta.url.endsWith(".ts") ? "./load-worker.ts" : "./load-worker.js",
-  import.meta.url,
-);
+const childProgram = [
+  fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./load-child.ts" : "./load-child.js", import.meta.url)),
+];
 
 /**
- * `loadBytes` in a worker thread of its own, so that the event loop goes on serving. Bytes go there and the image comes
- * back by transfer; `job.bytes` is unusable afterwards. The thread lives for one job: its heap, many times the size of
- * the file, goes with it. Never rejects: a thread that cannot start, crashes, runs out of memory or out of time is an
- * answer like any other.
+ * `loadBytes` in a process of its own, so that the event loop goes on serving. The process lives for one job: its heap, many
+ * times the size of the file, goes with it. Never rejects: one that cannot start, crashes, runs out of memory or out
+ * of time is an answer like any other.
+ *
+ * Why not a worker thread, which starts faster: a thread that runs out of heap quickly enough takes the whole process down
+ * (V8 has no way to fail one isolate), its heap stays with the process for a while, and its helper threads cannot be told
+ * to let the requests go first.
  */
 export function loadOffLoop(job: LoadJob, signal: AbortSignal, options: OffLoopOptions = {}): Promise<LoadAnswer> {
-  const { timeoutMs = LOAD_MS_MAX, workerUrl = tableWorkerUrl, heapMibMax } = options;
+  const { timeoutMs = LOAD_MS_MAX, program = childProgram } = options;
+  if (signal.aborted) return Promise.resolve(failed("stopped"));
   return new Promise((resolve) => {
-    let worker: Worker;
-    try {
-      const resourceLimits = heapMibMax === undefined ? {} : { maxOldGenerationSizeMb: heapMibMax };
-      worker = new Worker(workerUrl, {
-        name: "table",
-        workerData: job,
-        transferList: [job.bytes.buffer],
-        resourceLimits,
-      });
-    } catch (error) {
-      resolve(failed(`cannot start a worker thread: ${String(error)}`));
-      return;
-    }
-    let answer: LoadAnswer | undefined;
+    const child = spawn(process.execPath, [...program, job.file, ...job.knownDigests], {
+      // What is preloaded or inspected here has no business there.
+      env: { ...process.env, NODE_OPTIONS: "" },
+      stdio: "pipe",
+    });
+    yieldToRequests(child);
+    let gaveUp: string | undefined;
     const giveUp = (what: string): void => {
-      answer ??= failed(what);
-      void worker.terminate();
+      gaveUp ??= what;
+      child.kill("SIGKILL");
     };
     const onAbort = (): void => giveUp("stopped");
     const timer = setTimeout(() => giveUp(`no answer within ${timeoutMs} ms`), timeoutMs);
     signal.addEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
 
-    worker.on("message", (message: LoadAnswer) => {
-      answer ??= message;
+    const output = new ChildOutput(() => giveUp("what the loading process says makes no sense"));
+    child.stdout.on("data", (chunk: Buffer) => output.add(chunk));
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      if (stderr.length < STDERR_BYTES_MAX) stderr += chunk.toString("latin1");
     });
-    worker.on("error", (error) => {
-      answer ??= failed(error instanceof Error ? error.message : String(error));
-    });
-    // Always the last event, so that no thread outlives its answer.
-    worker.on("exit", (code) => {
+    child.stdin.on("error", () => {}); // it ended without reading: "close" says how
+    child.stdin.end(job.bytes);
+
+    let notStarted: string | undefined;
+    child.on("error", (error) => (notStarted = error.message));
+    // Always the last event, so that no process outlives its answer.
+    child.on("close", (code, killed) => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
-      resolve(answer ?? failed(`the worker thread ended without an answer (exit code ${code})`));
+      const answer = code === 0 ? output.answer() : undefined;
+      const ending = notStarted ?? `the loading process ended with ${killed ?? `exit code ${code}`}${causeIn(stderr)}`;
+      resolve(gaveUp === undefined ? (answer ?? failed(ending)) : failed(gaveUp));
     });
   });
+}
+
+/** Takes the child's output apart as it comes; the image is copied once, in the pieces in which it arrives. */
+class ChildOutput {
+  readonly #onNonsense: () => void;
+  #headText: Buffer = Buffer.alloc(0);
+  #head: ChildHead | undefined = undefined;
+  #image = new Uint8Array(0);
+  #filled = 0;
+
+  constructor(onNonsense: () => void) {
+    this.#onNonsense = onNonsense;
+  }
+
+  add(chunk: Buffer): void {
+    if (this.#head !== undefined) return this.#addImage(chunk);
+    const end = chunk.indexOf(NEWLINE);
+    this.#headText = Buffer.concat([this.#headText, end === -1 ? chunk : chunk.subarray(0, end)]);
+    if (this.#headText.length > HEAD_BYTES_MAX) return this.#onNonsense();
+    if (end === -1) return;
+    try {
+      this.#head = JSON.parse(this.#headText.toString()) as ChildHead; // our own program wrote it
+      if (this.#head.result === "loaded") this.#image = new Uint8Array(this.#head.imageBytes);
+    } catch {
+      return this.#onNonsense();
+    }
+    this.#addImage(chunk.subarray(end + 1));
+  }
+
+  #addImage(chunk: Buffer): void {
+    if (this.#filled + chunk.length > this.#image.length) return this.#onNonsense();
+    this.#image.set(chunk, this.#filled);
+    this.#filled += chunk.length;
+  }
+
+  /** Undefined when it is not complete. */
+  answer(): LoadAnswer | undefined {
+    if (this.#head === undefined || this.#filled < this.#image.length) return undefined;
+    if (this.#head.result !== "loaded") return this.#head;
+    const { result, digest, warnings } = this.#head;
+    return { result, digest, warnings, image: { buffer: this.#image.buffer } };
+  }
+}
+
+/** Beside one busy core there may be no second one. Set at once, so that the child's helper threads inherit it. */
+function yieldToRequests({ pid }: ChildProcess): void {
+  if (pid === undefined) return; // not started; an "error" event follows
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW);
+  } catch {
+    // Forbidden here, or ended already.
+  }
+}
+
+/** The line that matters in a stack trace or in V8's last words. */
+function causeIn(stderr: string): string {
+  const line = /^(?:FATAL ERROR|[A-Za-z]*Error\b).*$/mu.exec(stderr)?.[0];
+  return line === undefined ? "" : `: ${line}`;
 }
 
 function failed(message: string): LoadAnswer {

@@ -10,7 +10,7 @@ export type TableErrorKind =
   | "too-large"
   /** Read, but not a valid table. */
   | "invalid"
-  /** The loader itself failed: a worker that crashed, ran out of memory or out of time, a table that fails its self-check. */
+  /** The loader itself failed: a process that crashed, ran out of memory or of time, a table that fails its self-check. */
   | "load-failed";
 
 /** Why the last attempt to load the table failed. */

@@ -1,8 +1,9 @@
+import { mkdirSync } from "node:fs";
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { planWatch } from "./watch-file.ts";
+import { FileWatch, planWatch, watchDirectory } from "./watch-file.ts";
 
 let directory = "";
 
@@ -15,7 +16,7 @@ afterEach(() => rm(directory, { recursive: true }));
 async function planOf(file: string): Promise<Record<string, string[]>> {
   const plan = await planWatch(join(directory, file));
   const relative = (path: string): string => path.slice(directory.length + 1);
-  return Object.fromEntries([...plan].map(([path, { names }]) => [relative(path), [...names].sort()]));
+  return Object.fromEntries([...plan].map(([path, { names }]) => [relative(path), [...names].toSorted()]));
 }
 
 test("a plain file: the directory that holds it", async () => {
@@ -61,4 +62,20 @@ test("a directory in place of the file: where it stands", async () => {
   const plan = await planWatch(directory);
   expect([...plan.keys()]).toEqual([dirname(directory)]);
   expect(plan.get(dirname(directory))?.names).toEqual(new Set([basename(directory)]));
+});
+
+test("a directory that appears between the plan and its watch is watched all the same", async () => {
+  const watched: string[] = [];
+  const watch = new FileWatch(
+    join(directory, "conf", "routes.yaml"),
+    { changed: () => {}, unwatchable: (name, code) => watched.push(`${name} ${code}`) },
+    (name, onEvent) => {
+      watched.push(basename(name));
+      if (name === directory) mkdirSync(join(directory, "conf"));
+      return watchDirectory(name, onEvent);
+    },
+  );
+  await watch.refresh();
+  watch.close();
+  expect(watched).toEqual([basename(directory), "conf"]);
 });

@@ -6,6 +6,8 @@ import { errorCode } from "./read-file.ts";
 
 /** As many symbolic links as Linux itself follows before it says ELOOP. */
 const HOPS_MAX = 40;
+/** A file system that changes faster than it can be watched is left to polling. */
+const ROUNDS_MAX = 8;
 
 /** Directories to watch, each with the names in it on which the path depends, and what tells the directory from its successor. */
 export type WatchPlan = ReadonlyMap<string, { readonly identity: string; readonly names: ReadonlySet<string> }>;
@@ -99,17 +101,32 @@ export class FileWatch {
 
   /** Brings the watches in line with the file system. Never throws. */
   async refresh(): Promise<void> {
-    const plan = await planWatch(this.#file);
-    if (this.#closed) return;
+    // A plan is out of date when something changed between making it and watching it. One that changes nothing was made
+    // with every watch in place: from then on no change goes by without an event.
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      const plan = await planWatch(this.#file);
+      if (this.#closed || !this.#apply(plan)) return;
+    }
+  }
+
+  #apply(plan: WatchPlan): boolean {
+    let changed = false;
     for (const [directory, watched] of this.#watchers) {
       // Another directory of the same name has taken its place: the watch belongs to the old one.
-      if (plan.get(directory)?.identity !== watched.identity) this.#stop(directory, watched.watcher);
+      if (plan.get(directory)?.identity === watched.identity) continue;
+      this.#stop(directory, watched.watcher);
+      changed = true;
     }
     for (const [directory, { identity, names }] of plan) {
       const watched = this.#watchers.get(directory);
-      if (watched === undefined) this.#start(directory, identity, names);
-      else watched.names = names;
+      if (watched === undefined) {
+        if (this.#start(directory, identity, names)) changed = true;
+      } else if (!sameNames(watched.names, names)) {
+        watched.names = names;
+        changed = true;
+      }
     }
+    return changed;
   }
 
   close(): void {
@@ -117,7 +134,7 @@ export class FileWatch {
     for (const [directory, { watcher }] of this.#watchers) this.#stop(directory, watcher);
   }
 
-  #start(directory: string, identity: string, names: ReadonlySet<string>): void {
+  #start(directory: string, identity: string, names: ReadonlySet<string>): boolean {
     try {
       const watcher = this.#watchDirectory(directory, (name) => {
         // Under its own name the directory tells that it was moved or removed. The watch is dead then, also when a new
@@ -131,8 +148,10 @@ export class FileWatch {
         this.#events.unwatchable(directory, errorCode(error));
       });
       this.#watchers.set(directory, { identity, names, watcher });
+      return true;
     } catch (error) {
       this.#events.unwatchable(directory, errorCode(error));
+      return false;
     }
   }
 
@@ -140,4 +159,8 @@ export class FileWatch {
     watcher.close();
     if (this.#watchers.get(directory)?.watcher === watcher) this.#watchers.delete(directory);
   }
+}
+
+function sameNames(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  return a.size === b.size && [...a].every((name) => b.has(name));
 }

@@ -92,8 +92,8 @@ describe("names", () => {
     const families = parse(await telemetry.scrape());
     expect(families.has("sidelane_process_cpu_seconds_total")).toBe(true);
     expect(families.has("sidelane_process_resident_memory_bytes")).toBe(true);
-    expect(telemetry.metricNames.every((name) => name.startsWith("sidelane_"))).toBe(true);
-    expect(telemetry.metricNames.filter((name) => name.includes("event"))).toEqual([
+    expect((await telemetry.metricNames()).every((name) => name.startsWith("sidelane_"))).toBe(true);
+    expect((await telemetry.metricNames()).filter((name) => name.includes("event"))).toEqual([
       "sidelane_event_loop_delay_seconds",
     ]);
   });

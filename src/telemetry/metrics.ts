@@ -1,7 +1,7 @@
 // What callers may rely on: recording an exchange allocates nothing and touches no label; labels become text only when
 // somebody scrapes. The set of label values is bounded (sandboxes by `sandboxLabelsMax`, services by SERVICE_LABELS_MAX,
 // the rest by closed lists), whatever peers send and however often the table changes.
-import { AggregatorRegistry, collectDefaultMetrics, Registry } from "prom-client";
+import type { collectDefaultMetrics as collect, Registry } from "prom-client";
 import type { Reason } from "../base/reasons.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
 import { expose, histogramSamples, type Sample } from "./exposition.ts";
@@ -117,23 +117,20 @@ export class Telemetry {
   readonly #routes = new Map<string, RouteStats>();
   readonly #sandboxes = new Set<string>();
   readonly #services = new Set<string>();
-  readonly #registry = new Registry();
+  #registry: Promise<Registry> | undefined;
+  readonly #processMetrics: boolean;
   readonly #nowMs: () => number;
   readonly #eventLoopDelay: EventLoopDelay | undefined;
 
   constructor(options: TelemetryOptions) {
     this.sandboxLabelsMax = options.sandboxLabelsMax;
     this.#nowMs = options.nowMs ?? (() => performance.now());
-    const processMetrics = options.processMetrics ?? true;
-    this.#eventLoopDelay = processMetrics ? new EventLoopDelay() : undefined;
-    this.#exposeAll();
-    if (processMetrics) exposeProcess(this.#registry);
+    this.#processMetrics = options.processMetrics ?? true;
+    this.#eventLoopDelay = this.#processMetrics ? new EventLoopDelay() : undefined;
   }
 
   /** Content type of what `scrape` and `mergeAndFormat` produce. */
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
+  readonly contentType = "text/plain; version=0.0.4; charset=utf-8";
 
   /**
    * The stats of one label tuple, the same object each time. Not for every request: ask once per route and keep it as long
@@ -186,23 +183,24 @@ export class Telemetry {
   }
 
   /** The Prometheus text of this process. */
-  scrape(): Promise<string> {
-    return this.#registry.metrics();
+  async scrape(): Promise<string> {
+    return (await this.#exposed()).metrics();
   }
 
   /** The numbers of this process for `mergeAndFormat`, as they are now. */
-  snapshot(): Promise<TelemetrySnapshot> {
-    return this.#registry.getMetricsAsJSON();
+  async snapshot(): Promise<TelemetrySnapshot> {
+    return (await this.#exposed()).getMetricsAsJSON();
   }
 
   /** The Prometheus text of several processes as one: counters added, gauges added or their greatest, as `aggregator` says. */
-  static mergeAndFormat(snapshots: readonly TelemetrySnapshot[]): Promise<string> {
+  static async mergeAndFormat(snapshots: readonly TelemetrySnapshot[]): Promise<string> {
+    const { AggregatorRegistry } = await import("prom-client");
     return AggregatorRegistry.aggregate(snapshots.map((snapshot) => [...snapshot])).metrics();
   }
 
   /** Names of all metrics exposed. */
-  get metricNames(): string[] {
-    return this.#registry.getMetricsAsArray().map((metric) => metric.name);
+  async metricNames(): Promise<string[]> {
+    return (await this.#exposed()).getMetricsAsArray().map((metric) => metric.name);
   }
 
   /** Stops watching the event loop. */
@@ -222,10 +220,25 @@ export class Telemetry {
     return admit(this.#sandboxes, destination, this.sandboxLabelsMax);
   }
 
-  #exposeAll(): void {
+  /**
+   * The registry, made at the first scrape: a quarter of the memory of an idle sidecar is prom-client and what it pulls in,
+   * and not every sidecar is scraped. Sidelane's own numbers are complete all the same; those of garbage collection begin
+   * with the first scrape.
+   */
+  #exposed(): Promise<Registry> {
+    this.#registry ??= import("prom-client").then(({ Registry: RegistryClass, collectDefaultMetrics }) => {
+      const registry = new RegistryClass();
+      this.#exposeAll(registry);
+      if (this.#processMetrics) exposeProcess(registry, collectDefaultMetrics);
+      return registry;
+    });
+    return this.#registry;
+  }
+
+  #exposeAll(registry: Registry): void {
     const { upstream, tableReloads } = this;
     const add = (name: keyof typeof metricInfos, read: () => Sample[]): void =>
-      expose(this.#registry, name, metricInfos[name], read);
+      expose(registry, name, metricInfos[name], read);
 
     add("sidelane_requests_total", () =>
       this.#eachRoute(({ labels }, stats) =>
@@ -290,7 +303,7 @@ function admit(names: Set<string>, name: string, max: number): string {
 const PREFIX = "sidelane_";
 
 /** prom-client's process metrics but those of the event loop, which `event_loop_delay_seconds` already tells, and better. */
-function exposeProcess(registry: Registry): void {
+function exposeProcess(registry: Registry, collectDefaultMetrics: typeof collect): void {
   // Their monitor cannot be switched off, so it is slowed down from 100 wake-ups a second to one.
   collectDefaultMetrics({ register: registry, prefix: PREFIX, eventLoopMonitoringPrecision: 1000 });
   for (const { name } of registry.getMetricsAsArray()) {

@@ -16,7 +16,8 @@ export function pricing(request: IncomingMessage, response: ServerResponse): voi
   const url = new URL(request.url ?? "/", "http://pricing");
   const item = url.searchParams.get("item") ?? "tea";
   const listed = listCents[item];
-  if (url.pathname !== "/price" || listed === undefined) return replyJson(response, 404, { error: `no price: ${url}` });
+  if (url.pathname !== "/price" || listed === undefined)
+    return replyJson(response, 404, { error: `no price: ${url.pathname}${url.search}` });
 
   const discountPercent = Number(process.env["DISCOUNT_PERCENT"] ?? 0);
   const cents = Math.round((listed * (100 - discountPercent)) / 100);

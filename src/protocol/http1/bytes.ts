@@ -6,13 +6,15 @@ export const TAB = 0x09;
 export const LF = 0x0a;
 export const CR = 0x0d;
 export const SPACE = 0x20;
+export const HASH = 0x23;
 export const COMMA = 0x2c;
 export const SLASH = 0x2f;
 export const COLON = 0x3a;
 export const SEMICOLON = 0x3b;
 export const ASTERISK = 0x2a;
+export const DELETE = 0x7f;
 export const DIGIT_0 = 0x30;
-export const DIGIT_9 = 0x39;
+const DIGIT_9 = 0x39;
 
 /** `TOKEN_LOWER[byte]`: the byte in lower case when it may stand in a token (RFC 9110 §5.6.2), else 0. */
 export const TOKEN_LOWER: Uint8Array = table((byte) =>
@@ -21,18 +23,22 @@ export const TOKEN_LOWER: Uint8Array = table((byte) =>
     : 0,
 );
 
-/** 1 where the byte may stand in a field value or reason phrase: HTAB, SP, VCHAR, obs-text (RFC 9110 §5.5). */
-export const FIELD_VALUE: Uint8Array = table((byte) => Number(byte === TAB || (byte >= SPACE && byte !== 0x7f)));
+/** 1 where the byte may stand in a field value, reason phrase or chunk extension: HTAB, SP, VCHAR, obs-text (RFC 9110 §5.5). */
+export const FIELD_VALUE: Uint8Array = table((byte) => Number(byte === TAB || (byte >= SPACE && byte !== DELETE)));
 
 /**
  * 1 where the byte may stand in a request target. RFC 3986 allows less, but clients send `|`, `"` or UTF-8 as they are
- * and servers accept them; what matters here is that no white space or control byte gets through (RFC 9112 §3.2).
+ * and servers accept them; what matters here is that no white space or control byte gets through (RFC 9112 §3.2). A
+ * fragment is never sent (RFC 9110 §7.1), and what stands behind a `#` is path to one server and nothing to another.
  */
-export const TARGET: Uint8Array = table((byte) => Number(byte > SPACE && byte !== 0x7f));
+export const TARGET: Uint8Array = table((byte) => Number(byte > SPACE && byte !== HASH && byte !== DELETE));
 
-/** 1 where the byte may stand in `uri-host [":" port]` (RFC 3986 §3.2.2); no userinfo (RFC 9110 §4.2.4). */
+/**
+ * 1 where the byte may stand in `uri-host [":" port]` (RFC 3986 §3.2.2); no userinfo (RFC 9110 §4.2.4), and no comma
+ * although a reg-name may have one: it is what a merged pair of Host fields looks like.
+ */
 export const AUTHORITY: Uint8Array = table((byte) =>
-  Number(/^[A-Za-z0-9\-._~%!$&'()*+,;=:[\]]$/.test(String.fromCharCode(byte))),
+  Number(/^[A-Za-z0-9\-._~%!$&'()*+;=:[\]]$/.test(String.fromCharCode(byte))),
 );
 
 /** The value of a hexadecimal digit, 255 for every other byte. */
@@ -67,6 +73,21 @@ export function equalsToken(bytes: Uint8Array, start: number, end: number, lower
   }
   return true;
 }
+
+/** The number in `bytes[start, end)` made of digits only, below 2^53; NOT_A_NUMBER otherwise. */
+export function parseDecimal(bytes: Uint8Array, start: number, end: number): number {
+  if (end <= start || end - start > 16) return NOT_A_NUMBER;
+  let value = 0;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (byte < DIGIT_0 || byte > DIGIT_9) return NOT_A_NUMBER;
+    value = value * 10 + (byte - DIGIT_0);
+  }
+  return value <= Number.MAX_SAFE_INTEGER ? value : NOT_A_NUMBER;
+}
+
+/** What `parseDecimal` returns for anything else. */
+export const NOT_A_NUMBER = -2;
 
 /**
  * Calls `visit` for each non-empty element of a comma-separated list (RFC 9110 §5.6.1), trimmed, until it returns false.

@@ -6,10 +6,12 @@
 // Trailers are collected, checked and handed out whole.
 //
 // Limits: sizes below 2^53, extension bytes per message, trailer bytes and fields. Memory: the trailer section only.
-import { CR, FIELD_VALUE, HEX, LF, SEMICOLON, equalsToken, isBlank, latin1 } from "./bytes.ts";
+import { CR, FIELD_VALUE, HEX, LF, SEMICOLON, isBlank } from "./bytes.ts";
 import { faults, type Fault } from "./faults.ts";
 import { FieldTable } from "./field-table.ts";
-import { FAULTY, Head, INCOMPLETE, putSentinel, scanFields, sortCuts } from "./head.ts";
+import { FAULTY, Head, INCOMPLETE } from "./head.ts";
+import { putSentinel, scanFields } from "./scan-fields.ts";
+import { forwardableTrailer } from "./trailer-fields.ts";
 
 /** What one chunked body may take. */
 export interface ChunkLimits {
@@ -177,8 +179,9 @@ export class ChunkScanner {
         case states.trailer:
           return this.#scanTrailer(bytes, i, end);
         case states.done:
-        case states.failed:
           return i;
+        case states.failed:
+          return FAULTY;
       }
     }
     if (from !== -1) this.#forward(from, i);
@@ -208,6 +211,9 @@ export class ChunkScanner {
     const bound = this.#limits.trailerBytesMax + 2;
     const taken = Math.min(end - start, bound - before);
     this.#hold(bytes, start, start + taken);
+    // Only a line end can complete the section: one that trickles in is not parsed once per byte.
+    if (this.#trailerLength < bound && !this.#trailerHeld.subarray(before, this.#trailerLength).includes(LF))
+      return end;
     trailerHead.reset();
     putSentinel(this.#trailerHeld, this.#trailerLength);
     const after = scanFields(
@@ -242,61 +248,5 @@ export class ChunkScanner {
 
 const trailerHead = new Head();
 
-/** Fields that must not be sent as trailers: framing, routing, authentication, control (RFC 9110 §6.5.1). */
-const forbiddenTrailers = [
-  "host",
-  "content-length",
-  "transfer-encoding",
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "upgrade",
-  "expect",
-  "max-forwards",
-  "trailer",
-  "content-encoding",
-  "content-type",
-  "content-range",
-  "authorization",
-  "set-cookie",
-  "cookie",
-  "cache-control",
-  "range",
-  "if-match",
-  "if-none-match",
-  "baggage",
-  "tracestate",
-  "traceparent",
-].map(latin1);
-
-/** Knows no names: trailer fields have no meaning for the relay. */
-const trailerTable = new (class extends FieldTable {
-  override find(): number {
-    return 0;
-  }
-})();
-
-function forwardableTrailer(held: Uint8Array, length: number): Uint8Array {
-  trailerHead.cutCount = 0;
-  let i = 0;
-  while (i < length - 2) {
-    const lineStart = i;
-    let nameEnd = i;
-    while (held[nameEnd] !== 0x3a) nameEnd++;
-    while (held[i] !== LF) i++;
-    i++;
-    if (forbiddenTrailers.some((name) => equalsToken(held, lineStart, nameEnd, name))) trailerHead.cut(lineStart, i);
-  }
-  sortCuts(trailerHead);
-  const kept = new Uint8Array(length);
-  let at = 0;
-  let from = 0;
-  for (let c = 0; c <= trailerHead.cutCount; c++) {
-    const to = c < trailerHead.cutCount ? (trailerHead.cuts[c * 2] as number) : length;
-    kept.set(held.subarray(from, to), at);
-    at += to - from;
-    from = c < trailerHead.cutCount ? (trailerHead.cuts[c * 2 + 1] as number) : length;
-  }
-  return kept.subarray(0, at);
-}
+/** Knows no names: trailer fields have no meaning for the relay. Not a class of its own, which would slow `scanFields`. */
+const trailerTable = new FieldTable([], []);

@@ -72,6 +72,12 @@ export const faults = {
     "the head has more fields than limits.headerCountMax",
     "upstream-head-too-large",
   ),
+  tooManyNominations: fault(
+    "too-many-nominations",
+    "head-too-large",
+    "Connection names more fields than limits.headerCountMax",
+    "upstream-head-too-large",
+  ),
   hostMissing: fault("host-missing", "malformed-request", "an HTTP/1.1 request needs a Host field (RFC 9112 §3.2)"),
   hostRepeated: fault("host-repeated", "malformed-request", "there is more than one Host field (RFC 9112 §3.2)"),
   hostInvalid: fault(

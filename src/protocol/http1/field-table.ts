@@ -22,7 +22,9 @@ export const fieldIds = {
   watched: 16,
 } as const;
 
-const known: readonly (readonly [string, number])[] = [
+type KnownField = readonly [string, number];
+
+const known: readonly KnownField[] = [
   ["host", fieldIds.host],
   ["connection", fieldIds.connection],
   ["content-length", fieldIds.contentLength],
@@ -47,15 +49,18 @@ interface Entry {
 export class FieldTable {
   readonly #slots: readonly (readonly Entry[] | undefined)[];
 
-  /** `watched` are field names in any case; the n-th is reported as `fieldIds.watched + n`. */
-  constructor(watched: readonly string[] = []) {
+  /**
+   * @param watched field names in any case; the n-th is reported as `fieldIds.watched + n`.
+   * @param fixed the fields that mean something to the relay; trailers have none of them.
+   */
+  constructor(watched: readonly string[] = [], fixed: readonly KnownField[] = known) {
     const slots: (Entry[] | undefined)[] = Array.from({ length: 256 }, () => undefined);
     const add = (text: string, id: number): void => {
       const name = latin1(text.toLowerCase());
       const slot = slotOf(name.length, name[0] as number, name[name.length - 1] as number);
       (slots[slot] ??= []).push({ name, id });
     };
-    for (const [name, id] of known) add(name, id);
+    for (const [name, id] of fixed) add(name, id);
     watched.forEach((name, index) => add(name, fieldIds.watched + index));
     this.#slots = slots;
   }

@@ -1,8 +1,25 @@
 // The head of a request: request line (RFC 9112 §3), fields (§5), and what follows from them: host, body, connection.
-import { ASTERISK, AUTHORITY, COLON, CR, LF, SLASH, SPACE, TARGET, TOKEN_LOWER, equalsToken, latin1 } from "./bytes.ts";
+import {
+  ASTERISK,
+  AUTHORITY,
+  COLON,
+  CR,
+  HASH,
+  HEX,
+  LF,
+  NOT_A_NUMBER,
+  SLASH,
+  SPACE,
+  TARGET,
+  TOKEN_LOWER,
+  equalsToken,
+  latin1,
+} from "./bytes.ts";
 import { faults } from "./faults.ts";
-import type { FieldTable } from "./field-table.ts";
-import { FAULTY, Head, type HeadLimits, INCOMPLETE, cutNominated, putSentinel, scanFields } from "./head.ts";
+import { cutField, cutNominated, sortCuts } from "./cuts.ts";
+import { type FieldTable, fieldIds } from "./field-table.ts";
+import { FAULTY, Head, type HeadLimits, INCOMPLETE } from "./head.ts";
+import { putSentinel, scanFields } from "./scan-fields.ts";
 
 /** The forms of a request target that are relayed (RFC 9112 §3.2); authority-form belongs to CONNECT, which is refused. */
 export type TargetForm = "origin" | "absolute" | "asterisk";
@@ -59,7 +76,7 @@ export function parseRequestHead(
   if (bounded) bytes[stop] = saved;
   if (after === INCOMPLETE) return end - start >= limits.headBytesMax ? head.fail(faults.headTooLarge) : INCOMPLETE;
   if (after === FAULTY) return FAULTY;
-  return conclude(head, bytes, table) ? after : FAULTY;
+  return conclude(head, bytes, table, limits.headerCountMax) ? after : FAULTY;
 }
 
 function parseRequestLine(head: RequestHead, bytes: Uint8Array, at: number, end: number, uriBytesMax: number): number {
@@ -78,6 +95,7 @@ function parseRequestLine(head: RequestHead, bytes: Uint8Array, at: number, end:
   head.targetEnd = i;
   if (i - head.targetStart > uriBytesMax) return head.fail(faults.targetTooLong);
   if (i >= end) return INCOMPLETE;
+  if (bytes[i] === HASH) return head.fail(faults.target);
   if (bytes[i] !== SPACE || i === head.targetStart) return head.fail(faults.requestLine);
   i++;
   // "HTTP/1.1" CR LF, all or nothing; only when it differs, find out how.
@@ -108,24 +126,23 @@ function failVersion(head: RequestHead, bytes: Uint8Array, at: number, end: numb
     if (at + n >= end) return INCOMPLETE;
     if (bytes[at + n] !== HTTP_SLASH[n]) return head.fail(faults.requestLine);
   }
+  // Looks at a bounded number of bytes, so that the verdict does not depend on how many have arrived.
+  const stop = Math.min(end, at + VERSION_BYTES_MAX);
   let i = at + 5;
-  while (i < end && bytes[i] !== CR && bytes[i] !== LF && TARGET[bytes[i] as number] === 1) i++;
-  if (i >= end) return i - at > 16 ? head.fail(faults.requestLine) : INCOMPLETE;
-  const known =
-    i - at === 8 &&
-    bytes[at + 5] === 0x31 &&
-    bytes[at + 6] === 0x2e &&
-    (bytes[at + 7] === 0x30 || bytes[at + 7] === 0x31);
+  while (i < stop && TARGET[bytes[i] as number] === 1) i++;
+  if (i >= end) return i < at + VERSION_BYTES_MAX ? INCOMPLETE : head.fail(faults.requestLine);
   if (bytes[i] === LF) return head.fail(faults.bareLineFeed);
   if (bytes[i] !== CR) return head.fail(faults.requestLine);
   if (i + 1 >= end) return INCOMPLETE;
   if (bytes[i + 1] !== LF) return head.fail(faults.bareCarriageReturn);
-  if (known) return head.fail(faults.requestLine);
   return head.fail(equalsToken(bytes, head.start, head.methodEnd, PRI) ? faults.http2Preface : faults.version);
 }
 
+/** More than any version ever had. */
+const VERSION_BYTES_MAX = 16;
+
 /** Everything that needs the whole head. False when it breaks the rules (`head.fault` is set). */
-function conclude(head: RequestHead, bytes: Uint8Array, table: FieldTable): boolean {
+function conclude(head: RequestHead, bytes: Uint8Array, table: FieldTable, namesMax: number): boolean {
   classifyMethod(head, bytes);
   if (!classifyTarget(head, bytes)) return false;
   if (!checkHost(head, bytes)) return false;
@@ -134,13 +151,22 @@ function conclude(head: RequestHead, bytes: Uint8Array, table: FieldTable): bool
     if (head.minor === 0) return refuse(head, faults.codingInHttp10);
     if (head.contentLength !== -1) return refuse(head, faults.bothLengths);
   }
-  if (head.upgrade && !head.upgradeH2cOnly) return refuse(head, faults.upgrade);
+  // RFC 9110 §7.8: Upgrade means nothing in an HTTP/1.0 request.
+  if (head.upgrade && !head.upgradeH2cOnly && head.minor === 1) return refuse(head, faults.upgrade);
+  if (head.maxForwards === NOT_A_NUMBER && (head.isOptions || head.isTrace)) return refuse(head, faults.maxForwards);
   // RFC 9112 §9.3.
   head.keepAlive = !head.connectionClose && (head.minor === 1 || head.connectionKeepAlive);
-  // RFC 9110 §10.1.1: an HTTP/1.0 client does not know 100 (Continue).
-  if (head.minor === 0) head.expectContinue = false;
-  if (head.nominates) cutNominated(head, bytes, table);
-  return true;
+  if (head.minor === 0 && head.expectContinue) {
+    // RFC 9110 §10.1.1: an HTTP/1.0 client does not wait for 100 (Continue), and the request goes on as HTTP/1.1.
+    head.expectContinue = false;
+    cutField(head, bytes, table, fieldIds.expect);
+  }
+  if (head.form === "absolute" && head.hostCount === 1) {
+    // RFC 9112 §3.2.2: the received Host is ignored; `writeRequestHead` puts the target's authority in its place.
+    head.cut(head.hostLineStart, head.hostLineEnd);
+    sortCuts(head);
+  }
+  return !head.nominates || cutNominated(head, bytes, table, namesMax);
 }
 
 function refuse(head: RequestHead, fault: Head["fault"]): false {
@@ -199,8 +225,7 @@ function classifyTarget(head: RequestHead, bytes: Uint8Array): boolean {
   }
   if (bytes[start + 5] !== SLASH || bytes[start + 6] !== SLASH) return refuse(head, faults.target);
   let i = scheme;
-  while (i < end && bytes[i] !== SLASH && bytes[i] !== 0x3f && bytes[i] !== 0x23) i++;
-  if (bytes[i] === 0x23 && i < end) return refuse(head, faults.target);
+  while (i < end && bytes[i] !== SLASH && bytes[i] !== 0x3f) i++;
   head.form = "absolute";
   head.authorityStart = scheme;
   head.authorityEnd = i;
@@ -241,7 +266,9 @@ function splitAuthority(head: RequestHead, bytes: Uint8Array, start: number, end
     } else if (byte === 0x5d) {
       if (bracket !== 0) return false;
       bracket = i;
-    } else if (bracket > 0 || byte === COMMA_IN_HOST) return false;
+    } else if (bracket > 0) return false;
+    // IPv6 (RFC 3986 §3.2.2); zones and the unused IPvFuture are not forwarded.
+    else if (bracket === 0 && byte !== COLON && byte !== 0x2e && HEX[byte] === 255) return false;
     else if (colon !== -1 && (byte < 0x30 || byte > 0x39)) return false;
   }
   if (bracket === 0) return false;
@@ -258,6 +285,3 @@ function splitAuthority(head: RequestHead, bytes: Uint8Array, start: number, end
   }
   return colon !== start;
 }
-
-/** Legal in RFC 3986's reg-name, but a comma in Host is what a merged pair of Host fields looks like. */
-const COMMA_IN_HOST = 0x2c;

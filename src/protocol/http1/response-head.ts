@@ -1,8 +1,10 @@
 // The head of a response: status line (RFC 9112 §4), fields (§5) and how the body is delimited (§6.3).
 import { CR, FIELD_VALUE, LF, SLASH, SPACE } from "./bytes.ts";
 import { faults } from "./faults.ts";
-import type { FieldTable } from "./field-table.ts";
-import { FAULTY, Head, type HeadLimits, INCOMPLETE, cutNominated, putSentinel, scanFields } from "./head.ts";
+import { cutField, cutNominated } from "./cuts.ts";
+import { type FieldTable, fieldIds } from "./field-table.ts";
+import { FAULTY, Head, type HeadLimits, INCOMPLETE } from "./head.ts";
+import { putSentinel, scanFields } from "./scan-fields.ts";
 
 /** How the end of a body is told (RFC 9112 §6.3). */
 export const bodyKinds = { none: 0, length: 1, chunked: 2, close: 3 } as const;
@@ -46,7 +48,12 @@ export function parseResponseHead(
   if (after === INCOMPLETE) return end - start >= limits.headBytesMax ? head.fail(faults.headTooLarge) : INCOMPLETE;
   if (after === FAULTY) return FAULTY;
   if (!frame(head, toHead)) return FAULTY;
-  if (head.nominates) cutNominated(head, bytes, table);
+  // RFC 9110 §8.6: these never have a Content-Length; who believes it waits for a body that does not come.
+  if (head.contentLength > 0 && (head.status < 200 || head.status === 204)) {
+    head.contentLengthRewritten = false;
+    cutField(head, bytes, table, fieldIds.contentLength);
+  }
+  if (head.nominates && !cutNominated(head, bytes, table, limits.headerCountMax)) return FAULTY;
   return after;
 }
 

@@ -1,15 +1,26 @@
 // All endpoints of the process by name. One object per `host:port`, whichever table, listener or authority named it, so
 // that a new table keeps connections, load and health of what stayed.
+//
+// What goes: an endpoint that no route of the present table has asked for is retired soon after the table came: its idle
+// connections are closed and it is forgotten as soon as its last exchange is over. One that nobody uses is forgotten after
+// a while. A route may still hold a forgotten endpoint; its next use brings it back.
 import { isIP } from "node:net";
 import type { Limits, Timeouts } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Telemetry } from "../../telemetry/metrics.ts";
 import { Http1Pool } from "../http1/pool.ts";
 import { Endpoint } from "./endpoint.ts";
-import { Resolver } from "./resolver.ts";
+import { type LookUp, Resolver } from "./resolver.ts";
 
 /** An endpoint that nobody has used for so long is forgotten, unless it has connections. */
 const FORGET_MS = 10 * 60 * 1000;
+/** The same while there are more than `CROWD` of them: clients choose the authorities that pass through. */
+const FORGET_IN_CROWD_MS = 10 * 1000;
+const CROWD = 10_000;
+/** What a new table keeps is asked for by the next request; what is not asked for by then has gone or is not needed. */
+const RETIRE_MS = 2000;
+/** Between two looks at all endpoints; only those with connections are looked at in every tick. */
+const HOUSEKEEPING_MS = 500;
 
 /** What pools and endpoints need from the process. */
 export interface UpstreamContext {
@@ -22,12 +33,22 @@ export interface UpstreamContext {
 /** Endpoints by name. */
 export class EndpointRegistry {
   readonly #endpoints = new Map<string, Endpoint>();
+  /** Pools that have connections or waiting exchanges. */
+  readonly #live = new Set<Http1Pool>();
   readonly #context: UpstreamContext;
   readonly #resolver: Resolver;
+  readonly #onLive = (pool: Http1Pool): void => {
+    this.#live.add(pool);
+    // Forgotten meanwhile. A namesake that has been made since is as good, and keeps its place.
+    const { endpoint } = pool;
+    if (!this.#endpoints.has(endpoint.name)) this.#endpoints.set(endpoint.name, endpoint);
+  };
+  #generation = 0;
+  #housekeptMs = Number.NEGATIVE_INFINITY;
 
-  constructor(context: UpstreamContext) {
+  constructor(context: UpstreamContext, lookUp: LookUp) {
     this.#context = context;
-    this.#resolver = new Resolver(context.timeouts.dnsRefreshMs, context.log);
+    this.#resolver = new Resolver(context.timeouts.dnsRefreshMs, context.log, lookUp);
   }
 
   /** The endpoint called `name` (`host:port`, valid: the table, the config or the request parser has checked it). */
@@ -37,43 +58,69 @@ export class EndpointRegistry {
       const colon = name.lastIndexOf(":");
       const host = name.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
       endpoint = new Endpoint(name, host, Number(name.slice(colon + 1)), isIP(host) !== 0);
-      endpoint.pool = new Http1Pool(endpoint, this.#resolver, this.#context);
+      endpoint.pool = new Http1Pool(endpoint, this.#resolver, this.#context, this.#onLive);
       this.#endpoints.set(name, endpoint);
     }
+    endpoint.generation = this.#generation;
+    endpoint.supersededMs = 0;
+    endpoint.retired = false;
     return endpoint;
   }
 
   /** Looks names up before the first request needs them. */
   warm(endpoint: Endpoint): void {
-    if (endpoint.isName) void this.#resolver.ensure(endpoint);
+    void this.#resolver.ensure(endpoint);
+  }
+
+  /** There is a new table: its routes will `get` what they need. */
+  noteTable(): void {
+    this.#generation++;
   }
 
   /** Deadlines of all pools; once per tick of the coarse clock. */
   sweep(nowMs: number): void {
+    for (const pool of this.#live) {
+      pool.sweep(nowMs);
+      if (!pool.live) this.#live.delete(pool);
+    }
+    if (nowMs - this.#housekeptMs < HOUSEKEEPING_MS) return;
+    this.#housekeptMs = nowMs;
+    const forgetMs = this.#endpoints.size > CROWD ? FORGET_IN_CROWD_MS : FORGET_MS;
     for (const endpoint of this.#endpoints.values()) {
-      endpoint.pool.sweep(nowMs);
-      if (endpoint.pool.size > 0 || endpoint.outstanding > 0) {
-        if (endpoint.isName) this.#resolver.refresh(endpoint, nowMs);
-      } else if (nowMs - endpoint.lastUsedMs > FORGET_MS) this.#endpoints.delete(endpoint.name);
+      this.#retireUnlessNamed(endpoint, nowMs);
+      const used = endpoint.pool.live || endpoint.outstanding > 0;
+      if (!used && (endpoint.retired || nowMs - endpoint.lastUsedMs > forgetMs)) {
+        this.#endpoints.delete(endpoint.name);
+        endpoint.stale = true;
+      } else this.#resolver.refresh(endpoint, nowMs);
     }
   }
 
+  /** Swaps may follow one another quickly: what counts is how long no table's route has asked for the endpoint. */
+  #retireUnlessNamed(endpoint: Endpoint, nowMs: number): void {
+    if (endpoint.generation === this.#generation || endpoint.retired) return;
+    if (endpoint.supersededMs === 0) endpoint.supersededMs = nowMs;
+    if (nowMs - endpoint.supersededMs < RETIRE_MS) return;
+    endpoint.retired = true;
+    endpoint.pool.closeIdle();
+  }
+
   /** For `GET /connections`. */
-  describe(): readonly object[] {
+  describe(nowMs: number): readonly object[] {
     return [...this.#endpoints.values()].map((endpoint) => ({
       endpoint: endpoint.name,
       addresses: endpoint.addresses,
       ...endpoint.pool.describe(),
       outstanding: endpoint.outstanding,
-      ejected: endpoint.ejected,
+      ejectedMs: Math.max(0, endpoint.ejectedUntilMs - nowMs),
     }));
   }
 
   closeIdle(): void {
-    for (const endpoint of this.#endpoints.values()) endpoint.pool.closeIdle();
+    for (const pool of this.#live) pool.closeIdle();
   }
 
   close(): void {
-    for (const endpoint of this.#endpoints.values()) endpoint.pool.close();
+    for (const pool of this.#live) pool.close();
   }
 }

@@ -4,36 +4,51 @@ import { lookup } from "node:dns/promises";
 import type { Log } from "../../base/log.ts";
 import type { Endpoint } from "./endpoint.ts";
 
+/** All addresses of a name, never none; rejects when there are none to be had. */
+export type LookUp = (host: string) => Promise<readonly string[]>;
+
+/** The system's resolver, so that search domains and /etc/hosts count. */
+export const systemLookUp: LookUp = async (host) => {
+  const answers = await lookup(host, { all: true });
+  return answers.map((answer) => answer.address);
+};
+
 interface Entry {
   pending: Promise<void> | undefined;
   lastMs: number;
   failed: boolean;
 }
 
-/** Looks up the names of endpoints. Uses the system's resolver, so that search domains and /etc/hosts count. */
+/** Looks up the names of endpoints. */
 export class Resolver {
   readonly #refreshMs: number;
   readonly #log: Log;
+  readonly #lookUpName: LookUp;
   readonly #entries = new WeakMap<Endpoint, Entry>();
 
-  constructor(refreshMs: number, log: Log) {
+  constructor(refreshMs: number, log: Log, lookUp: LookUp) {
     this.#refreshMs = refreshMs;
     this.#log = log;
+    this.#lookUpName = lookUp;
   }
 
-  /** Resolves when the endpoint's name has been looked up at least once; `addresses` is empty when that failed. */
+  /** Whether a connection may be made with the addresses as they are. */
+  ready(endpoint: Endpoint): boolean {
+    return !endpoint.isName || (!endpoint.stale && endpoint.addresses.length > 0);
+  }
+
+  /** Resolves, never rejects, when the name has been looked up; `addresses` is empty when that never succeeded. */
   async ensure(endpoint: Endpoint): Promise<void> {
-    if (endpoint.addresses.length > 0) return;
-    await this.#lookUp(endpoint);
+    if (!this.ready(endpoint)) await this.#lookUp(endpoint);
   }
 
-  /** Starts a new look-up when the last one is old enough. */
+  /** Starts a new look-up when the last one is old enough. A name that never resolved is looked up when it is asked for. */
   refresh(endpoint: Endpoint, nowMs: number): void {
+    if (!endpoint.isName || endpoint.addresses.length === 0) return;
     const entry = this.#entryOf(endpoint);
-    if (entry.pending === undefined && nowMs - entry.lastMs >= this.#refreshMs) {
-      entry.lastMs = nowMs;
-      void this.#lookUp(endpoint);
-    }
+    if (entry.pending !== undefined || nowMs - entry.lastMs < this.#refreshMs) return;
+    entry.lastMs = nowMs;
+    void this.#lookUp(endpoint);
   }
 
   #entryOf(endpoint: Endpoint): Entry {
@@ -55,10 +70,10 @@ export class Resolver {
 
   async #query(endpoint: Endpoint, entry: Entry): Promise<void> {
     try {
-      const answers = await lookup(endpoint.host, { all: true });
-      const addresses = answers.map((answer) => answer.address);
+      const addresses = await this.#lookUpName(endpoint.host);
+      if (addresses.length === 0) throw new Error("the answer has no addresses");
       if (addresses.join() !== endpoint.addresses.join()) {
-        endpoint.addresses = addresses;
+        endpoint.setAddresses(addresses);
         this.#log.debug("endpoint resolved", { endpoint: endpoint.name, addresses: addresses.join(" ") });
       }
       entry.failed = false;
@@ -73,5 +88,6 @@ export class Resolver {
       }
       entry.failed = true;
     }
+    endpoint.stale = false;
   }
 }

@@ -2,7 +2,7 @@
 //
 // Guarantees: requests are answered in the order in which they came; any split of the bytes into reads gives the same
 // result; after a framing error nothing more is read as a request (RFC 9112 §9.3, §9.6); at most one read's worth of
-// pipelined bytes is kept.
+// pipelined bytes is kept; a client that does not read its answers gets no further ones made.
 //
 //   idle -> head -> exchange -> idle ...          (keep-alive)
 //                            -> lingering -> gone (close: the client gets the answer before the reset, RFC 9112 §9.6)
@@ -11,6 +11,7 @@ import { coarse } from "../../base/clock.ts";
 import type { Limits, Timeouts } from "../../base/limits.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
+import { latin1 } from "../../protocol/http1/bytes.ts";
 import { ChunkScanner } from "../../protocol/http1/chunked.ts";
 import { type FieldTable, fieldIds } from "../../protocol/http1/field-table.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
@@ -23,7 +24,7 @@ import { Wire, type WireOwner } from "../wire.ts";
 import { answerBytes } from "./answers.ts";
 import { type AfterExchange, Exchange } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
-import { describeRequest } from "./log-exchange.ts";
+import { describeRequest, logRefusal } from "./log-exchange.ts";
 
 /** What the connections of one listener share. */
 export interface ListenerContext {
@@ -124,7 +125,20 @@ export class Http1Downstream implements WireOwner {
     this.#held.keep(bytes, at, end);
     this.#parsedLength = end - at;
     // Pipelined requests wait in the kernel, not here.
-    if (this.#held.length > 0 && this.#state === "exchange") this.wire.pause();
+    if (this.#held.length > 0 && (this.#state === "exchange" || this.wire.backlogged)) this.wire.pause();
+  }
+
+  /** Goes on with what the client has sent meanwhile. */
+  #proceed(): void {
+    // First of all, because what follows may have a reason to pause.
+    this.wire.resume();
+    if (this.#held.length > 0) this.#take(this.#held.bytes, this.#held.length);
+    // Everything that the client had sent before it closed its side is answered.
+    if (this.#halfClosedMs !== 0 && this.#betweenExchanges && !this.wire.backlogged) this.#linger();
+  }
+
+  get #betweenExchanges(): boolean {
+    return this.#state === "idle" || this.#state === "head";
   }
 
   /** Returns the offset of the first byte that cannot be used yet. */
@@ -136,13 +150,14 @@ export class Http1Downstream implements WireOwner {
         if (this.#exchange.requestDone) return at;
         at = this.#takeBody(bytes, at, end);
       } else if (this.#state === "idle" || this.#state === "head") {
+        if (this.wire.backlogged) return at;
         const after = parseRequestHead(head, bytes, at, end, listener.fields, listener.limits);
         if (after === INCOMPLETE) {
           if (this.#state === "idle") this.#enter("head");
           return at;
         }
         if (after === FAULTY) {
-          this.#refuse(head.fault.request, head.fault.detail);
+          this.#refuse(head.fault.request, head.fault.detail, beginsWithHead(bytes, head.start, end));
           return end;
         }
         if (!this.#admit(bytes)) return end;
@@ -155,15 +170,16 @@ export class Http1Downstream implements WireOwner {
   /** What is refused before anything is decided: loops (DESIGN §3.4 step 8) and questions to the sidecar itself. */
   #admit(bytes: Uint8Array): boolean {
     if (head.watchedCount > 0 && viaHolds(bytes, this.listener.viaToken)) {
-      this.#refuse("loop", `this request carries ${new TextDecoder().decode(this.listener.viaToken)} in Via`);
+      const token = new TextDecoder().decode(this.listener.viaToken);
+      this.#refuse("loop", `this request carries ${token} in Via`, head.isHead);
       return false;
     }
     if (head.maxForwards === 0 && head.isOptions) {
-      this.#refuse("final-recipient", "");
+      this.#refuse("final-recipient", "", false);
       return false;
     }
     if (head.maxForwards === 0 && head.isTrace) {
-      this.#refuse("trace-unsupported", "");
+      this.#refuse("trace-unsupported", "", false);
       return false;
     }
     return true;
@@ -225,7 +241,11 @@ export class Http1Downstream implements WireOwner {
 
   /** The exchange is over; called by it exactly once. */
   exchangeDone(next: AfterExchange): void {
-    if (this.wire.gone) return;
+    if (this.wire.gone) {
+      // `onClose` follows, and must not find an exchange that is over.
+      this.#enter("gone");
+      return;
+    }
     if (next === "abort") {
       this.#enter("gone");
       this.wire.reset();
@@ -237,19 +257,21 @@ export class Http1Downstream implements WireOwner {
     }
     this.#enter("idle");
     // Within #consume the loop goes on with the next pipelined request by itself.
-    if (this.#consuming) return;
-    if (this.#held.length > 0) this.#take(this.#held.bytes, this.#held.length);
-    if (this.#held.length === 0 || (this.#state as State) !== "exchange") this.wire.resume();
-    // Everything that the client had sent before it closed its side is answered.
-    if (this.#halfClosedMs !== 0 && (this.#state as State) !== "exchange") this.#linger();
+    if (!this.#consuming) this.#proceed();
   }
 
-  /** Answers a request that never became an exchange, and closes: what follows cannot be trusted. */
-  #refuse(reason: FailureReason, detail: string): void {
+  /**
+   * Answers a request that never became an exchange, and closes: what follows cannot be trusted.
+   *
+   * @param toHead the request was HEAD.
+   */
+  #refuse(reason: FailureReason, detail: string, toHead: boolean): void {
     const { listener } = this;
-    listener.failureStats(undefined, reason).record(reasonInfo(reason).status, 0);
+    const { status } = reasonInfo(reason);
+    listener.failureStats(undefined, reason).record(status, 0);
+    if (listener.accessLog?.wants(status, true) === true) logRefusal(listener, this.peer, reason, status);
     const context = { detail, service: "", destination: "", endpoint: "" };
-    const bytes = answerBytes(reason, context, false, "close", undefined);
+    const bytes = answerBytes(reason, context, toHead, "close", undefined);
     this.wire.send(bytes, 0, bytes.length);
     this.#linger();
   }
@@ -292,7 +314,10 @@ export class Http1Downstream implements WireOwner {
   }
 
   onDrain(): void {
-    this.#exchange.downstreamDrained();
+    if (this.#betweenExchanges) this.#proceed();
+    else if (this.#state === "exchange") this.#exchange.downstreamDrained();
+    // The client has just begun to read the last answer: now the time to take the rest of it counts.
+    else this.#sinceMs = coarse.nowMs;
   }
 
   /** Ends an idle connection; the others end after their exchange (`listener.draining`). */
@@ -305,11 +330,14 @@ export class Http1Downstream implements WireOwner {
     const { timeouts } = this.listener;
     switch (this.#state) {
       case "idle":
-        if (past(this.#sinceMs, timeouts.idleMs, nowMs)) this.#linger();
+        if (this.wire.backlogged) this.#sweepStalled(nowMs);
+        else if (past(this.#sinceMs, timeouts.idleMs, nowMs)) this.#linger();
         return;
       case "head":
-        if (past(this.#sinceMs, timeouts.headMs, nowMs)) {
-          this.#refuse("request-timeout", `the request head did not arrive within ${timeouts.headMs} ms`);
+        if (this.wire.backlogged) this.#sweepStalled(nowMs);
+        else if (past(this.#sinceMs, timeouts.headMs, nowMs)) {
+          const toHead = beginsWithHead(this.#held.bytes, 0, this.#held.length);
+          this.#refuse("request-timeout", `the request head did not arrive within ${timeouts.headMs} ms`, toHead);
         }
         return;
       case "exchange":
@@ -317,13 +345,17 @@ export class Http1Downstream implements WireOwner {
         return;
       case "lingering":
         // An answer that the client is still reading may take as long as it makes progress.
-        if (this.wire.backlogged) {
-          if (past(this.wire.lastProgressMs, timeouts.stalledMs, nowMs)) this.wire.reset();
-        } else if (past(Math.max(this.#sinceMs, 1), Math.max(timeouts.lingerMs, 1), nowMs)) this.wire.destroy();
+        if (this.wire.backlogged) this.#sweepStalled(nowMs);
+        else if (past(this.#sinceMs, Math.max(timeouts.lingerMs, 1), nowMs)) this.wire.destroy();
         return;
       case "gone":
         return;
     }
+  }
+
+  /** The client does not read the rest of an answer, and no exchange runs. */
+  #sweepStalled(nowMs: number): void {
+    if (past(this.wire.lastProgressMs, this.listener.timeouts.stalledMs, nowMs)) this.wire.reset();
   }
 
   #sweepExchange(nowMs: number): void {
@@ -353,6 +385,14 @@ export class Http1Downstream implements WireOwner {
 /** Whether `limitMs` (0: never) have passed since `sinceMs`. */
 function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
   return limitMs > 0 && nowMs - sinceMs >= limitMs;
+}
+
+const HEAD_AND_SPACE = latin1("HEAD ");
+
+/** Whether a request that cannot be parsed, or not yet, is HEAD as far as one can tell: its answer has no body either. */
+function beginsWithHead(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start < HEAD_AND_SPACE.length) return false;
+  return HEAD_AND_SPACE.every((byte, i) => bytes[start + i] === byte);
 }
 
 /** Whether a Via field of the present head holds the token. */

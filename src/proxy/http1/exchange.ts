@@ -58,6 +58,7 @@ export class Exchange {
   isHead = false;
   startedMs = 0;
   waitingSinceMs = 0;
+  /** Bytes of the bodies so far, chunk framing not counted. */
   requestBodyBytes = 0;
   responseBodyBytes = 0;
   /** Strings for the access log; only made when it is on. */
@@ -167,7 +168,16 @@ export class Exchange {
     this.upstream = upstream;
     upstream.start(this);
     outbox.push(upstream.wire, this.#requestBytes, 0, this.#requestLength);
-    if (!this.requestDone) this.#downstream.wire.resume();
+    this.#resumeRequest();
+  }
+
+  /** Reads on where the client still owes some of the body. */
+  #resumeRequest(): void {
+    if (this.requestDone) return;
+    const { wire } = this.#downstream;
+    // While it was paused the client could not make progress: `bodyMs` counts from now.
+    wire.lastProgressMs = coarse.nowMs;
+    wire.resume();
   }
 
   /** No connection could be had. `another`: another endpoint, or the same at another address, may be tried. */
@@ -244,10 +254,13 @@ export class Exchange {
     let close = !this.#keepAlive || this.#downstream.listener.draining || head.body === bodyKinds.close;
     // An answer before the end of the request: the rest of the body is not waited for (RFC 9112 §9.6).
     if (!this.requestDone) close = true;
-    if (this.#http10 && head.body === bodyKinds.chunked) {
+    if (this.#http10 && head.chunked) {
+      // RFC 9112 §6.1: to an HTTP/1.0 client never, not even where it only describes what GET would have got.
       cutTransferEncoding(head);
-      upstream.unchunk = true;
-      close = true;
+      if (head.body === bodyKinds.chunked) {
+        upstream.unchunk = true;
+        close = true;
+      }
     }
     this.#keepAlive = !close;
     const word = close ? "close" : this.#http10 ? "keep-alive" : "none";
@@ -267,9 +280,8 @@ export class Exchange {
     outbox.commit(this.#downstream.wire, at, end);
   }
 
-  /** Sends bytes of the response body on, framing included. */
+  /** Sends bytes of the response body on, framing included; `responseBodyBytes` is counted by the upstream side. */
   relayResponseBody(bytes: Uint8Array, start: number, end: number): void {
-    this.responseBodyBytes += end - start;
     this.#downstream.wire.send(bytes, start, end);
   }
 
@@ -283,7 +295,7 @@ export class Exchange {
   }
 
   upstreamDrained(): void {
-    if (!this.requestDone) this.#downstream.wire.resume();
+    this.#resumeRequest();
   }
 
   downstreamBacklogged(): void {

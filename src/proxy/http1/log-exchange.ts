@@ -49,6 +49,30 @@ function watchedText(head: RequestHead, bytes: Uint8Array, id: number): string {
   return "";
 }
 
+/** Writes the line of a request that was refused before it became an exchange: it may not even have a method. */
+export function logRefusal(listener: ListenerContext, client: string, reason: Reason, status: number): void {
+  listener.accessLog?.write({
+    listener: listener.config.name,
+    direction: listener.config.direction,
+    client,
+    method: "",
+    host: "",
+    path: "",
+    protocol: "",
+    service: "",
+    key: "",
+    destination: "",
+    reason,
+    status,
+    endpoint: "",
+    requestBytes: 0,
+    responseBytes: 0,
+    durationMs: 0,
+    traceId: "",
+    userAgent: "",
+  });
+}
+
 /** Writes the line of a finished exchange. */
 export function logExchange(
   listener: ListenerContext,

@@ -63,9 +63,9 @@ export class Http1Upstream implements WireOwner {
 
   onBytes(received: Uint8Array, receivedEnd: number): void {
     const { exchange } = this;
-    if (exchange === undefined || this.wire.bytesSent === this.#sentBefore) {
+    if (exchange === undefined || this.#unsent) {
       // RFC 9112 §9.2: nobody asked for this. Whoever was about to use the connection needs another one.
-      this.#lose("the endpoint sent bytes that no request asked for", true);
+      this.#lose("the endpoint sent bytes that no request asked for");
       return;
     }
     this.#answered = true;
@@ -124,11 +124,13 @@ export class Http1Upstream implements WireOwner {
       case bodyKinds.length: {
         const stop = Math.min(end, start + this.#remaining);
         this.#remaining -= stop - start;
+        exchange.responseBodyBytes += stop - start;
         exchange.relayResponseBody(bytes, start, stop);
         if (this.#remaining === 0) this.#complete(exchange, stop === end);
         return;
       }
       case bodyKinds.close:
+        exchange.responseBodyBytes += end - start;
         exchange.relayResponseBody(bytes, start, end);
         return;
       case bodyKinds.chunked: {
@@ -138,6 +140,7 @@ export class Http1Upstream implements WireOwner {
           this.#break(exchange, "upstream-protocol-error", scanner.fault?.detail ?? "");
           return;
         }
+        exchange.responseBodyBytes = scanner.payloadBytes;
         const { segments } = scanner;
         for (let s = 0; s < segments.length; s += 2) {
           exchange.relayResponseBody(bytes, segments[s] as number, segments[s + 1] as number);
@@ -172,15 +175,20 @@ export class Http1Upstream implements WireOwner {
     exchange.fail(reason, detail);
   }
 
-  /** The connection is of no more use. `untouched`: the request has certainly not been processed. */
-  #lose(detail: string, untouched: boolean): void {
+  /** The request of the present exchange still waits in the outbox: the endpoint knows nothing of it. */
+  get #unsent(): boolean {
+    return this.wire.bytesSent === this.#sentBefore;
+  }
+
+  /** The connection is of no more use. */
+  #lose(detail: string): void {
     const { exchange } = this;
+    const unsent = this.#unsent;
     this.exchange = undefined;
-    const answered = this.#answered && !untouched;
     this.#shut();
     if (exchange === undefined) return;
     exchange.upstream = undefined;
-    if (!answered) exchange.upstreamLost(this.reused, untouched, detail);
+    if (!this.#answered) exchange.upstreamLost(this.reused, unsent, detail);
     else exchange.fail(this.#inBody ? "response-aborted" : "upstream-closed", detail);
   }
 
@@ -190,7 +198,7 @@ export class Http1Upstream implements WireOwner {
       this.#complete(exchange, false);
       return;
     }
-    this.#lose("the endpoint closed the connection", false);
+    this.#lose("the endpoint closed the connection");
   }
 
   onClose(error: Error | undefined): void {
@@ -201,7 +209,7 @@ export class Http1Upstream implements WireOwner {
       }
       return;
     }
-    this.#lose(error === undefined ? "the endpoint closed the connection" : error.message, false);
+    this.#lose(error === undefined ? "the endpoint closed the connection" : error.message);
   }
 
   onBacklog(): void {
@@ -229,7 +237,9 @@ export class Http1Upstream implements WireOwner {
   #shut(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.wire.destroy();
+    // Not `wire.destroy`, which lets queued bytes leave first: a request that is still in the outbox would be processed
+    // here and then once more on the connection that takes its place.
+    this.wire.socket.destroy();
     if (this.#connected) this.pool.forget(this);
   }
 }
