@@ -40,5 +40,6 @@ USER 65532:65532
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: orchestrators ask `GET /ready` and `GET /live` of the admin address themselves, with their own
 # deadlines; a check in here would start a second Node beside every sidecar, every few seconds.
-ENTRYPOINT ["node", "/app/dist/main.js"]
+# Run by its first line, where the flags of Node stand.
+ENTRYPOINT ["/app/dist/main.js"]
 CMD ["--help"]

@@ -26,7 +26,8 @@ export function sidelane(command: readonly string[] | undefined): Peer {
       await runToEnd(build);
     },
     command(setup) {
-      const main = command ?? [process.execPath, projectFile("dist/main.js"), "proxy"];
+      // Executed by its first line, as an installed `sidelane` and the image are: the flags of Node stand there.
+      const main = command ?? [projectFile("dist/main.js"), "proxy"];
       return [...main, "--config", writeSidelaneConfig(setup)];
     },
   };

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from "node:http";
+import { STATUS_CODES } from "./node-http.ts";
 
 /** A whole answer of the admin server. */
 export interface Answer {

@@ -5,7 +5,6 @@
 //   what to do instead.
 // - Everything is bounded: head, body, time, connections.
 
-import { createServer, STATUS_CODES } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -16,6 +15,7 @@ import type { Answer } from "./answer.ts";
 import type { AdminBackend } from "./backend.ts";
 import { isLoopback, refusal } from "./guard.ts";
 import type { GuardedAddress } from "./guard.ts";
+import { createServer, STATUS_CODES } from "./node-http.ts";
 import { parseQuery } from "./query.ts";
 import { describeRoutes, routes } from "./routes.ts";
 

@@ -1,20 +1,17 @@
 import { AssertionError } from "../base/assert.ts";
-import { formatProblem } from "../config/problem.ts";
-import { loadConfig } from "../config/load-config.ts";
 import { ProcessLog } from "../telemetry/process-log.ts";
 import { RefusedError } from "./command.ts";
 import type { ExitCode } from "./command.ts";
 import { readFile } from "./read-file.ts";
 import { runUntilSignal } from "./run-until-signal.ts";
 import { startSingle } from "./single.ts";
+import { readStartUp } from "./start-up.ts";
 
 /** `sidelane proxy --config FILE`: runs until it is told to end; a `RefusedError` when it cannot start. */
 export async function proxy(file: string): Promise<ExitCode> {
-  const loaded = loadConfig(readFile(file).toString("utf8"), file, process.env);
-  if (!loaded.ok) throw new RefusedError(loaded.problems.map(formatProblem).join("\n"));
-  const { config } = loaded;
+  const { config, warnings, preloaded } = readStartUp(file, readFile(file));
   const log = new ProcessLog({ level: config.log.level, fields: { service: config.service } });
-  for (const warning of loaded.warnings) log.warn(formatProblem(warning));
+  for (const warning of warnings) log.warn(warning);
 
   process.on("uncaughtException", (error) => {
     log.error("uncaught exception, ending", { error: error.stack ?? String(error) });
@@ -23,7 +20,7 @@ export async function proxy(file: string): Promise<ExitCode> {
   // Several workers are rare, and their supervisor is only loaded when they are wanted.
   const start = config.workers === 1 ? startSingle : (await import("./supervise.ts")).startSupervisor;
   try {
-    return await runUntilSignal((stop) => start(config, log, stop), log);
+    return await runUntilSignal((stop) => start(config, log, stop, preloaded), log);
   } catch (error) {
     if (!(error instanceof Error) || isBug(error)) throw error;
     throw new RefusedError(error.message);

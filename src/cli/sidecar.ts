@@ -7,7 +7,7 @@ import { startProxy } from "../proxy/start.ts";
 import type { RunningProxy } from "../proxy/start.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
 import { TableCell } from "../routing/table-cell.ts";
-import { TableFileSource } from "../table/file-source.ts";
+import { type PreloadedTable, TableFileSource } from "../table/file-source.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
 import { Telemetry } from "../telemetry/metrics.ts";
 
@@ -31,10 +31,16 @@ export interface SharedListeners {
   readonly instanceId: string;
 }
 
+/** How a sidecar starts differently. */
+export interface SidecarOptions {
+  readonly shared?: SharedListeners;
+  readonly preloaded?: PreloadedTable | undefined;
+}
+
 /** Starts it; rejects with a message for people when the table is bad or an address cannot be bound. */
-export async function startSidecar(config: ProxyConfig, log: Log, shared?: SharedListeners): Promise<Sidecar> {
+export async function startSidecar(config: ProxyConfig, log: Log, options: SidecarOptions = {}): Promise<Sidecar> {
   const telemetry = new Telemetry({ sandboxLabelsMax: config.limits.sandboxLabelsMax });
-  const { cell, source } = followTable(config, log, telemetry);
+  const { cell, source } = followTable(config, log, telemetry, options.preloaded);
   let accessLog: AccessLog | undefined;
   const closeRest = async (): Promise<void> => {
     await Promise.all([source.close(), accessLog?.close()]);
@@ -43,7 +49,7 @@ export async function startSidecar(config: ProxyConfig, log: Log, shared?: Share
   try {
     accessLog = openAccessLog(config, log);
     await source.start();
-    const proxy = await startProxy(config, { cell, telemetry, accessLog, log, ...shared });
+    const proxy = await startProxy(config, { cell, telemetry, accessLog, log, ...options.shared });
     const close = async (): Promise<void> => {
       await proxy.close();
       await closeRest();
@@ -71,6 +77,7 @@ export function followTable(
   config: ProxyConfig,
   log: Log,
   telemetry: Telemetry,
+  preloaded?: PreloadedTable,
 ): { readonly cell: TableCell; readonly source: TableFileSource } {
   const cell = new TableCell();
   cell.onPublish((table) => {
@@ -79,7 +86,7 @@ export function followTable(
   });
   const source = new TableFileSource(
     { file: config.table.file, pollMs: config.timeouts.tablePollMs, bytesMax: config.limits.tableBytesMax },
-    { cell, log, onReload: (result) => telemetry.recordTableReload(result) },
+    { cell, log, onReload: (result) => telemetry.recordTableReload(result), preloaded },
   );
   return { cell, source };
 }

@@ -1,14 +1,20 @@
 import { startAdmin } from "../admin/server.ts";
 import type { Log } from "../base/log.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
+import type { PreloadedTable } from "../table/file-source.ts";
 import { adminBackend } from "./backend.ts";
 import type { Running } from "./run-until-signal.ts";
 import { startSidecar } from "./sidecar.ts";
 
 /** The whole sidecar in this process: `workers: 1`. `stop` is called by POST /drain. */
-export async function startSingle(config: ProxyConfig, log: Log, stop: (why: string) => void): Promise<Running> {
+export async function startSingle(
+  config: ProxyConfig,
+  log: Log,
+  stop: (why: string) => void,
+  preloaded?: PreloadedTable,
+): Promise<Running> {
   let draining = false;
-  const sidecar = await startSidecar(config, log);
+  const sidecar = await startSidecar(config, log, { preloaded });
   const backend = adminBackend({
     config,
     cell: sidecar.cell,

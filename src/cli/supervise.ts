@@ -161,7 +161,7 @@ class Supervisor {
 
   /** Resolves with what it listens on; rejects when it ends before that. */
   #launch(number: number): Promise<Readonly<Record<string, string>>> {
-    const child = fork(workerEntry, [], { execArgv: [], stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const child = fork(workerEntry, [], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
     const worker: Worker = {
       number,
       process: child,

@@ -39,7 +39,7 @@ async function receive(message: ToWorker): Promise<void> {
 async function start({ config, worker, instanceId }: Extract<ToWorker, { kind: "start" }>): Promise<void> {
   log = new ProcessLog({ level: config.log.level, fields: { service: config.service, worker } });
   try {
-    const started = await startSidecar(config, log, { reusePort: true, instanceId });
+    const started = await startSidecar(config, log, { shared: { reusePort: true, instanceId } });
     sidecar = started;
     const report = (): void =>
       tell({ kind: "report", table: started.source.status(), connections: started.connections() });

@@ -46,10 +46,19 @@ function follow(options: Partial<TableFileOptions> = {}, deps: Partial<TableFile
     if (next === undefined) told.push(result);
     else next(result);
   };
+  // A test's own loader serves what comes after the first table.
+  const { loadOffLoop: ownLoader, ...others } = deps;
+  let loads = 0;
+  const loader: Partial<TableFileDeps> =
+    ownLoader === undefined
+      ? {}
+      : {
+          loadOffLoop: (job, signal) => (loads++ === 0 ? Promise.resolve(loadBytes(job)) : ownLoader(job, signal)),
+        };
   const source = new TableFileSource(
     // By default far beyond the test's time: what is seen was seen by an event.
     { file, pollMs: 600_000, bytesMax: 1024 * 1024, ...options },
-    { cell, log, onReload, ...deps },
+    { cell, log, onReload, ...others, ...loader },
   );
   closers.push(() => source.close());
   const next = (): Promise<TableReloadResult> => {

@@ -4,7 +4,7 @@
 //   use, and says so once in the log, in a metric and in `status()`.
 // - Only content that stood still is published, and only after it was parsed, validated, compiled and looked up once.
 // - One load at a time; what changed meanwhile is loaded next, so the latest content wins.
-// - The event loop never waits for a large file: see load-off-loop.ts.
+// - The event loop never waits for a file, and the parsers of YAML and schemas are not in this process: see load-off-loop.ts.
 //
 // Changes are seen by file events and, because those miss some (NFS, overlay mounts, too many watches), by a look every `pollMs`.
 
@@ -14,7 +14,6 @@ import type { Log } from "../base/log.ts";
 import { CompiledTable } from "../routing/compiled-table.ts";
 import type { TableCell } from "../routing/table-cell.ts";
 import type { TableReloadResult } from "../telemetry/metrics.ts";
-import { loadBytes } from "./load-bytes.ts";
 import type { LoadAnswer, LoadJob } from "./load-bytes.ts";
 import { loadOffLoop } from "./load-off-loop.ts";
 import { fingerprintOf, readTableFile } from "./read-file.ts";
@@ -23,10 +22,6 @@ import type { TableError, TableStatus } from "./status.ts";
 import { FileWatch, watchDirectory } from "./watch-file.ts";
 import type { WatchDirectory } from "./watch-file.ts";
 
-/** Loading this much takes about 4 ms, which running requests may be made to wait; more goes to a process of its own. */
-const INLINE_BYTES_MAX = 4 * 1024;
-/** Before the first table nobody waits, and starting a process would take longer. */
-const FIRST_INLINE_BYTES_MAX = 32 * 1024;
 /** Content has stood still when two looks this far apart see the same version of the file. */
 const SETTLE_MS = 50;
 /** A file that is still being written after this long is reported, and looked at again later. */
@@ -44,6 +39,13 @@ export interface TableFileOptions {
   readonly bytesMax: number;
 }
 
+/** A version of the file and what became of it. */
+export interface PreloadedTable {
+  /** `fingerprintOf` the file. */
+  readonly fingerprint: string;
+  readonly answer: LoadAnswer;
+}
+
 /** What the source needs from around it. */
 export interface TableFileDeps {
   readonly cell: TableCell;
@@ -52,6 +54,8 @@ export interface TableFileDeps {
   readonly onReload?: (result: TableReloadResult) => void;
   /** Milliseconds since the epoch. */
   readonly nowMs?: () => number;
+  /** The first table, when the process that read the config has loaded it already; used if the file is still the same. */
+  readonly preloaded?: PreloadedTable | undefined;
   /** Tests: a watch that never speaks. */
   readonly watchDirectory?: WatchDirectory;
   /** Tests: a loader that fails. */
@@ -75,6 +79,7 @@ export class TableFileSource {
   readonly #cell: TableCell;
   readonly #log: Log;
   readonly #loadOffLoop: (job: LoadJob, signal: AbortSignal) => Promise<LoadAnswer>;
+  #preloaded: PreloadedTable | undefined;
   readonly #watch: FileWatch;
   readonly #record: ReloadRecord;
   readonly #closing = new AbortController();
@@ -96,6 +101,7 @@ export class TableFileSource {
     this.#cell = cell;
     this.#log = log;
     this.#loadOffLoop = deps.loadOffLoop ?? loadOffLoop;
+    this.#preloaded = deps.preloaded;
     this.#record = new ReloadRecord(options.file, { cell, log, onReload, nowMs });
     this.#retryMs = options.pollMs;
     const changed = (): void => this.#wake();
@@ -175,7 +181,7 @@ export class TableFileSource {
     const job: LoadJob = { file, bytes: read.bytes, knownDigests: this.#record.knownDigests };
     this.#handled = read.fingerprint;
     this.#retryAtMs = Infinity;
-    await this.#load(job);
+    await this.#load(job, read.fingerprint);
   }
 
   /** Waits until the file has stood still for `SETTLE_MS`; false when it never does. */
@@ -190,10 +196,12 @@ export class TableFileSource {
     return false;
   }
 
-  async #load(job: LoadJob): Promise<void> {
+  async #load(job: LoadJob, fingerprint: string): Promise<void> {
     const startedMs = performance.now();
-    const inlineMax = this.#cell.current.version === 0 ? FIRST_INLINE_BYTES_MAX : INLINE_BYTES_MAX;
-    const answer = job.bytes.length > inlineMax ? await this.#loadOffLoop(job, this.#closing.signal) : loadBytes(job);
+    const preloaded = this.#preloaded;
+    this.#preloaded = undefined;
+    const answer =
+      preloaded?.fingerprint === fingerprint ? preloaded.answer : await this.#loadOffLoop(job, this.#closing.signal);
     if (this.#closing.signal.aborted) return;
     if (answer.result === "failed") return this.#loaderFailed(answer.message);
     this.#retryMs = this.#options.pollMs;

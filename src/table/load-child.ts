@@ -1,10 +1,10 @@
-// Entry of the short-lived process that loads one large table; see load-off-loop.ts. Arguments: name of the file, known
+// Entry of the short-lived process that loads one table; see load-off-loop.ts. Arguments: name of the file, known
 // digests. In: the bytes of the file. Out: one line of JSON, then the bytes of the image if there is one.
 
 import { writeFileSync } from "node:fs";
 import { arrayBuffer } from "node:stream/consumers";
 import { loadBytes } from "./load-bytes.ts";
-import type { ChildHead } from "./load-off-loop.ts";
+import { partsOf } from "./load-off-loop.ts";
 
 try {
   // When the memory of the container runs out, this process is the one to end.
@@ -15,12 +15,6 @@ try {
 
 const [file = "", ...knownDigests] = process.argv.slice(2);
 const bytes = new Uint8Array(await arrayBuffer(process.stdin));
-const answer = loadBytes({ file, bytes, knownDigests });
-if (answer.result === "loaded") {
-  const { image, ...rest } = answer;
-  const head: ChildHead = { ...rest, imageBytes: image.buffer.byteLength };
-  process.stdout.write(`${JSON.stringify(head)}\n`);
-  process.stdout.write(new Uint8Array(image.buffer));
-} else {
-  process.stdout.write(`${JSON.stringify(answer satisfies ChildHead)}\n`);
-}
+const { head, image } = partsOf(loadBytes({ file, bytes, knownDigests }));
+process.stdout.write(`${JSON.stringify(head)}\n`);
+process.stdout.write(image);

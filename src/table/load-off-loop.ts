@@ -28,7 +28,7 @@ const childProgram = [
 
 /**
  * `loadBytes` in a process of its own, so that the event loop goes on serving. The process lives for one job: its heap, many
- * times the size of the file, goes with it. Never rejects: one that cannot start, crashes, runs out of memory or out
+ * times the size of the file, goes with it, and so do the parsers, which would cost the data plane 15 MB. Never rejects: one that cannot start, crashes, runs out of memory or out
  * of time is an answer like any other.
  *
  * Why not a worker thread, which starts faster: a thread that runs out of heap quickly enough takes the whole process down
@@ -112,10 +112,22 @@ class ChildOutput {
   /** Undefined when it is not complete. */
   answer(): LoadAnswer | undefined {
     if (this.#head === undefined || this.#filled < this.#image.length) return undefined;
-    if (this.#head.result !== "loaded") return this.#head;
-    const { result, digest, warnings } = this.#head;
-    return { result, digest, warnings, image: { buffer: this.#image.buffer } };
+    return answerOf(this.#head, this.#image.buffer);
   }
+}
+
+/** The answer whose head came as text and whose image came as bytes. */
+export function answerOf(head: ChildHead, image: ArrayBuffer): LoadAnswer {
+  if (head.result !== "loaded") return head;
+  const { result, digest, warnings } = head;
+  return { result, digest, warnings, image: { buffer: image } };
+}
+
+/** The two parts of an answer, for the way between processes. */
+export function partsOf(answer: LoadAnswer): { readonly head: ChildHead; readonly image: Uint8Array } {
+  if (answer.result !== "loaded") return { head: answer, image: new Uint8Array(0) };
+  const { image, ...rest } = answer;
+  return { head: { ...rest, imageBytes: image.buffer.byteLength }, image: new Uint8Array(image.buffer) };
 }
 
 /** Beside one busy core there may be no second one. Set at once, so that the child's helper threads inherit it. */

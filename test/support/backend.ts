@@ -1,6 +1,5 @@
 // Backends in the hands of a test: one that the test scripts byte by byte, and one that answers by itself.
-import { type Server, type Socket, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
 import { onTestFinished } from "vitest";
 import type { Message } from "./message.ts";
 import { Peer } from "./peer.ts";

@@ -1,6 +1,5 @@
 // A whole data plane inside the test's process: the config as a user writes it, the table as a file holds it.
-import { readFile } from "node:fs/promises";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, onTestFinished } from "vitest";
@@ -163,8 +162,6 @@ export interface WriteMode {
  * (src/proxy/native-handle.ts).
  */
 export function describeRelay(name: string, define: (mode: WriteMode) => void): void {
-  describe.each([{ way: "direct writes", nativeWrites: true }, { way: "public writes", nativeWrites: false }])(
-    `${name} ($way)`,
-    define,
-  );
+  describe(`${name} (direct writes)`, () => define({ nativeWrites: true }));
+  describe(`${name} (public writes)`, () => define({ nativeWrites: false }));
 }

@@ -8,6 +8,7 @@ export const CR = 0x0d;
 export const SPACE = 0x20;
 export const HASH = 0x23;
 export const COMMA = 0x2c;
+export const DOT = 0x2e;
 export const SLASH = 0x2f;
 export const COLON = 0x3a;
 export const SEMICOLON = 0x3b;
@@ -34,11 +35,11 @@ export const FIELD_VALUE: Uint8Array = table((byte) => Number(byte === TAB || (b
 export const TARGET: Uint8Array = table((byte) => Number(byte > SPACE && byte !== HASH && byte !== DELETE));
 
 /**
- * 1 where the byte may stand in `uri-host [":" port]` (RFC 3986 §3.2.2); no userinfo (RFC 9110 §4.2.4), and no comma
- * although a reg-name may have one: it is what a merged pair of Host fields looks like.
+ * 1 where the byte may stand in a host that is a name or an IPv4 address (RFC 3986 §3.2.2), but for the comma, which is what
+ * a merged pair of Host fields looks like. What has none of these: userinfo (RFC 9110 §4.2.4), paths, ports.
  */
-export const AUTHORITY: Uint8Array = table((byte) =>
-  Number(/^[A-Za-z0-9\-._~%!$&'()*+;=:[\]]$/.test(String.fromCharCode(byte))),
+export const REG_NAME: Uint8Array = table((byte) =>
+  Number(/^[A-Za-z0-9\-._~%!$&'()*+;=]$/.test(String.fromCharCode(byte))),
 );
 
 /** The value of a hexadecimal digit, 255 for every other byte. */

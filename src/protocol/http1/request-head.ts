@@ -1,19 +1,21 @@
 // The head of a request: request line (RFC 9112 §3), fields (§5), and what follows from them: host, body, connection.
 import {
   ASTERISK,
-  AUTHORITY,
   COLON,
   CR,
+  DOT,
   HASH,
   HEX,
   LF,
   NOT_A_NUMBER,
+  REG_NAME,
   SLASH,
   SPACE,
   TARGET,
   TOKEN_LOWER,
   equalsToken,
   latin1,
+  parseDecimal,
 } from "./bytes.ts";
 import { faults } from "./faults.ts";
 import { cutField, cutNominated, sortCuts } from "./cuts.ts";
@@ -252,36 +254,20 @@ function checkHost(head: RequestHead, bytes: Uint8Array): boolean {
 
 /** `host[:port]`; an empty Host is legal (RFC 9110 §7.2) and names no service. */
 function splitAuthority(head: RequestHead, bytes: Uint8Array, start: number, end: number): boolean {
-  let colon = -1;
-  let bracket = -1;
-  for (let i = start; i < end; i++) {
-    const byte = bytes[i] as number;
-    if (AUTHORITY[byte] === 0) return false;
-    if (byte === COLON && bracket !== 0) {
-      if (colon !== -1) return false;
-      colon = i;
-    } else if (byte === 0x5b) {
-      if (i !== start) return false;
-      bracket = 0;
-    } else if (byte === 0x5d) {
-      if (bracket !== 0) return false;
-      bracket = i;
-    } else if (bracket > 0) return false;
-    // IPv6 (RFC 3986 §3.2.2); zones and the unused IPvFuture are not forwarded.
-    else if (bracket === 0 && byte !== COLON && byte !== 0x2e && HEX[byte] === 255) return false;
-    else if (colon !== -1 && (byte < 0x30 || byte > 0x39)) return false;
-  }
-  if (bracket === 0) return false;
-  if (bracket > 0 && (colon === -1 ? bracket !== end - 1 : colon !== bracket + 1)) return false;
+  let i = start;
+  if (i < end && bytes[i] === 0x5b) {
+    // An IPv6 address (RFC 3986 §3.2.2); zones and IPvFuture, which nobody uses, are not forwarded.
+    do i++;
+    while (i < end && (HEX[bytes[i] as number] !== 255 || bytes[i] === COLON || bytes[i] === DOT));
+    if (i >= end || bytes[i] !== 0x5d || i === start + 1) return false;
+    i++;
+  } else while (i < end && REG_NAME[bytes[i] as number] === 1) i++;
   head.hostNameStart = start;
-  head.hostNameEnd = colon === -1 ? end : colon;
+  head.hostNameEnd = i;
   head.hostPort = -1;
-  if (colon !== -1 && colon + 1 < end) {
-    if (end - colon > 6) return false;
-    let port = 0;
-    for (let i = colon + 1; i < end; i++) port = port * 10 + ((bytes[i] as number) - 0x30);
-    if (port > 65535) return false;
-    head.hostPort = port;
-  }
-  return colon !== start;
+  if (i === end) return true;
+  if (bytes[i] !== COLON || i === start || end - i > 6) return false;
+  if (i + 1 === end) return true;
+  head.hostPort = parseDecimal(bytes, i + 1, end);
+  return head.hostPort >= 0 && head.hostPort <= 65535;
 }

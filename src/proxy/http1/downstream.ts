@@ -204,7 +204,7 @@ export class Http1Downstream implements WireOwner {
         this.#scanner.reset(true);
       }
       at = this.#takeBody(bytes, after, end);
-      if ((this.#state as State) !== "exchange") return at;
+      if (this.#state !== "exchange") return at;
     } else exchange.noteRequestDone();
     exchange.dispatch();
     return at;

@@ -1,0 +1,32 @@
+// Entry of the process that reads a sidecar's config and first table; see start-up.ts. Argument: the name of the config. In:
+// its bytes. Out: one line of JSON, then the bytes of the table's image.
+
+import { arrayBuffer } from "node:stream/consumers";
+import { loadConfig } from "../config/load-config.ts";
+import { formatProblem } from "../config/problem.ts";
+import { loadBytes } from "../table/load-bytes.ts";
+import { partsOf } from "../table/load-off-loop.ts";
+import { readTableFile } from "../table/read-file.ts";
+import type { StartUpHead } from "./start-up.ts";
+
+const file = process.argv[2] ?? "";
+const text = Buffer.from(await arrayBuffer(process.stdin)).toString("utf8");
+const loaded = loadConfig(text, file, process.env);
+if (!loaded.ok) write({ ok: false, problems: loaded.problems.map(formatProblem) });
+else {
+  const { config } = loaded;
+  const warnings = loaded.warnings.map(formatProblem);
+  const table = config.table.file;
+  const read = await readTableFile(table, config.limits.tableBytesMax);
+  const { fingerprint } = read;
+  if (!read.ok) write({ ok: true, config, warnings, fingerprint });
+  else {
+    const { head, image } = partsOf(loadBytes({ file: table, bytes: read.bytes, knownDigests: [] }));
+    write({ ok: true, config, warnings, fingerprint, table: head });
+    process.stdout.write(image);
+  }
+}
+
+function write(head: StartUpHead): void {
+  process.stdout.write(`${JSON.stringify(head)}\n`);
+}

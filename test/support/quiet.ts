@@ -1,0 +1,41 @@
+// For tests of what must not happen: waiting until nothing moves any more, and measuring what was kept meanwhile.
+
+/** Milliseconds without a change that count as quiet. */
+const QUIET_MS = 300;
+const LOOK_MS = 20;
+
+/** Resolves to the value once it has not changed for a while: there is no event for something that does not go on. */
+export function untilQuiet(read: () => number): Promise<number> {
+  return new Promise((resolve) => {
+    let last = read();
+    let quietMs = 0;
+    const timer = setInterval(() => {
+      const now = read();
+      quietMs = now === last ? quietMs + LOOK_MS : 0;
+      last = now;
+      if (quietMs < QUIET_MS) return;
+      clearInterval(timer);
+      resolve(now);
+    }, LOOK_MS);
+  });
+}
+
+/** Resolves once the condition holds; for numbers that change without telling anybody, as metrics do. */
+export function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const look = async (): Promise<void> => {
+      if (await condition()) resolve();
+      else setTimeout(() => void look().catch(reject), LOOK_MS);
+    };
+    void look().catch(reject);
+  });
+}
+
+/** Starts measuring; the returned function says by how many bytes the process has grown since, buffers and heap. */
+export function memoryGrowth(): () => number {
+  const before = process.memoryUsage();
+  return () => {
+    const now = process.memoryUsage();
+    return now.external + now.heapUsed - (before.external + before.heapUsed);
+  };
+}
