@@ -29,7 +29,7 @@ export function explainWith(config: ProxyConfig, table: CompiledTable, asked: As
     service: asked.service,
     carriers: carriers.map(carrierName),
     ...found,
-    ...(inbound?.direction === "inbound" ? { target: inbound.target } : {}),
+    ...(inbound?.direction === "inbound" ? { target: inbound.target, port: inbound.port } : {}),
   });
 }
 

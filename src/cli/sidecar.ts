@@ -82,6 +82,7 @@ export function followTable(
   const cell = new TableCell();
   cell.onPublish((table) => {
     telemetry.tablePublished(table.version);
+    warnOfLostPorts(config, table, log);
     void forgetSandboxes(cell, table, telemetry);
   });
   const source = new TableFileSource(
@@ -89,6 +90,21 @@ export function followTable(
     { cell, log, onReload: (result) => telemetry.recordTableReload(result), preloaded },
   );
   return { cell, source };
+}
+
+/** A listener whose port the table does not know is never chosen by any key, and nothing else would say so. */
+function warnOfLostPorts({ service, listeners }: ProxyConfig, table: CompiledTable, log: Log): void {
+  const id = table.serviceByName(service);
+  if (id === -1) return;
+  for (const listener of listeners) {
+    if (listener.direction !== "inbound" || table.servicePortByName(id, listener.port) !== -1) continue;
+    log.warn("no key can reach this listener: the table does not have its port", {
+      listener: listener.name,
+      port: listener.port,
+      ports: table.portNames(id).join(" "),
+      advice: "set the listener's `port` to one of the service's ports",
+    });
+  }
 }
 
 /** Names read per turn of the event loop: about a tenth of a millisecond, so that a table of 100,000 stalls nobody. */

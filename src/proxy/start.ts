@@ -1,5 +1,4 @@
 // The data plane of one process: listeners, routes, endpoints, deadlines. Reads tables from the cell and never writes one.
-import { randomBytes } from "node:crypto";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { TICK_MS, coarse, startTicking } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
@@ -64,7 +63,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     telemetry,
     accessLog,
     log,
-    instanceId: deps.instanceId ?? randomBytes(8).toString("hex"),
+    instanceId: deps.instanceId ?? randomId(),
     reusePort: deps.reusePort ?? false,
     connections: { count: 0 },
   };
@@ -133,4 +132,13 @@ async function drainListeners(
   const outcome = await Promise.race([Promise.all(listeners.map((listener) => listener.endConnections())), deadline]);
   ended.abort();
   if (outcome === "late") log.warn("drain deadline has passed, ending what still runs", { drainMs });
+}
+
+/** Distinct, not secret: node:crypto for this alone would cost 2 MB. */
+function randomId(): string {
+  const part = (): string =>
+    Math.floor(Math.random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0");
+  return part() + part();
 }

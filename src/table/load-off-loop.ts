@@ -6,6 +6,8 @@ import type { LoadAnswer, LoadJob } from "./load-bytes.ts";
 
 /** Generous: 100,000 sandboxes take seconds. Whoever is not done by then hangs. */
 export const LOAD_MS_MAX = 120_000;
+/** A table up to this size is loaded in a fifth of a second, and people wait for it; a larger one lets the requests go first. */
+const PROMPT_BYTES_MAX = 256 * 1024;
 const HEAD_BYTES_MAX = 16 * 1024 * 1024;
 const STDERR_BYTES_MAX = 16 * 1024;
 const NEWLINE = 0x0a;
@@ -44,7 +46,7 @@ export function loadOffLoop(job: LoadJob, signal: AbortSignal, options: OffLoopO
       env: { ...process.env, NODE_OPTIONS: "" },
       stdio: "pipe",
     });
-    yieldToRequests(child);
+    if (job.bytes.length > PROMPT_BYTES_MAX) yieldToRequests(child);
     let gaveUp: string | undefined;
     const giveUp = (what: string): void => {
       gaveUp ??= what;

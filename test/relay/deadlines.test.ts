@@ -4,14 +4,17 @@ import { describeRelay, startTrio } from "../support/sidecar.ts";
 const GET = "GET / HTTP/1.1\r\nHost: checkout\r\n\r\n";
 
 describeRelay("deadlines", (mode) => {
-  test.each(["G", "GET / HTTP/1.1\r\nHost: checkout\r\n"])("timeouts.headMs: 408 for a head that stops at %j", async (head) => {
-    const { client } = await startTrio({ ...mode, timeouts: { headMs: 100 } });
-    client.send(head);
-    const answer = await client.message();
-    expect(answer.status).toBe(408);
-    expect(JSON.parse(answer.body)).toMatchObject({ reason: "request-timeout" });
-    expect(await client.ended()).toBe("fin");
-  });
+  test.each(["G", "GET / HTTP/1.1\r\nHost: checkout\r\n"])(
+    "timeouts.headMs: 408 for a head that stops at %j",
+    async (head) => {
+      const { client } = await startTrio({ ...mode, timeouts: { headMs: 100 } });
+      client.send(head);
+      const answer = await client.message();
+      expect(answer.status).toBe(408);
+      expect(JSON.parse(answer.body)).toMatchObject({ reason: "request-timeout" });
+      expect(await client.ended()).toBe("fin");
+    },
+  );
 
   test("timeouts.headMs counts from the first byte, whatever trickles in", async () => {
     const { client } = await startTrio({ ...mode, timeouts: { headMs: 200 } });

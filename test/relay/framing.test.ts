@@ -83,7 +83,7 @@ describeRelay("how bodies are delimited", (mode) => {
     ["HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"],
     ["HEAD", "HTTP/1.1 200 OK\r\n\r\n"],
     ["GET", "HTTP/1.1 204 No Content\r\n\r\n"],
-    ["GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\nETag: \"1\"\r\n\r\n"],
+    ["GET", 'HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\nETag: "1"\r\n\r\n'],
     ["GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"],
     ["DELETE", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
   ])("%s: a response without a body stays as it is, and the connections are kept: %j", async (method, answer) => {

@@ -7,9 +7,19 @@ describeRelay("limits", (mode) => {
   test.each([
     ["limits.uriBytesMax", `GET /${"a".repeat(300)} HTTP/1.1\r\nHost: checkout\r\n\r\n`, 414, "uri-too-long"],
     ["limits.uriBytesMax, its line never ending", `GET /${"a".repeat(300)}`, 414, "uri-too-long"],
-    ["limits.headBytesMax", `GET / HTTP/1.1\r\nHost: checkout\r\nX: ${"a".repeat(3000)}\r\n\r\n`, 431, "head-too-large"],
+    [
+      "limits.headBytesMax",
+      `GET / HTTP/1.1\r\nHost: checkout\r\nX: ${"a".repeat(3000)}\r\n\r\n`,
+      431,
+      "head-too-large",
+    ],
     ["limits.headBytesMax, the head never ending", `GET / HTTP/1.1\r\nX: ${"a".repeat(3000)}`, 431, "head-too-large"],
-    ["limits.headerCountMax", `GET / HTTP/1.1\r\nHost: checkout\r\n${"X: y\r\n".repeat(10)}\r\n`, 431, "head-too-large"],
+    [
+      "limits.headerCountMax",
+      `GET / HTTP/1.1\r\nHost: checkout\r\n${"X: y\r\n".repeat(10)}\r\n`,
+      431,
+      "head-too-large",
+    ],
     [
       "limits.trailerBytesMax",
       `POST / HTTP/1.1\r\nHost: checkout\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ${"a".repeat(300)}\r\n\r\n`,
@@ -42,7 +52,10 @@ describeRelay("limits", (mode) => {
   });
 
   test("what just fits passes", async () => {
-    const { client, backend } = await startTrio({ ...mode, limits: { uriBytesMax: 256, headBytesMax: 1024, headerCountMax: 3 } });
+    const { client, backend } = await startTrio({
+      ...mode,
+      limits: { uriBytesMax: 256, headBytesMax: 1024, headerCountMax: 3 },
+    });
     const line = `GET /${"a".repeat(255)} HTTP/1.1\r\nHost: checkout\r\nX: y\r\n`;
     client.send(`${line}Z: ${"z".repeat(1024 - line.length - 7)}\r\n\r\n`);
     const { request } = await backend.request();

@@ -5,17 +5,14 @@ import { startBackend } from "../support/backend.ts";
 import { describeRelay, startSidecar } from "../support/sidecar.ts";
 
 describeRelay("a request that comes back", (mode) => {
-  test("to a listener whose target is itself", async () => {
-    // A port that is free: the listener is to know its own before it has it.
-    const probe = await startBackend();
-    const { port } = probe;
-    await probe.close();
-    const sidecar = await startSidecar({
-      ...mode,
-      listeners: [{ direction: "inbound", address: `0.0.0.0:${port}`, target: `localhost:${port}` }],
+  test("to a listener that a table names as an endpoint", async () => {
+    const sidecar = await startSidecar({ ...mode, target: "127.0.0.1:1" });
+    sidecar.publish({
+      services: { checkout: {} },
+      sandboxes: { "pr-7": { services: { checkout: [`127.0.0.1:${sidecar.port()}`] } } },
     });
     const client = await sidecar.connect();
-    client.send("GET / HTTP/1.1\r\nHost: checkout\r\n\r\n");
+    client.send("GET / HTTP/1.1\r\nHost: checkout\r\nbaggage: sidelane=pr-7\r\n\r\n");
     const answer = await client.message();
     expect(answer.status).toBe(508);
     expect(JSON.parse(answer.body)).toMatchObject({ reason: "loop" });

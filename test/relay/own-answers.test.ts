@@ -80,7 +80,8 @@ describeRelay("answers of our own (RFC 9457)", (mode) => {
       tenancy: { onUnknownKey: "reject" },
       table: { services: { checkout: {} }, sandboxes: { "pr-7": { services: { ledger: ["127.0.0.1:1"] } } } },
     });
-    const ask = (key: string): string => `GET / HTTP/1.1\r\nHost: checkout\r\nbaggage: sidelane=${key}\r\nX-Sidelane-Debug: 1\r\n\r\n`;
+    const ask = (key: string): string =>
+      `GET / HTTP/1.1\r\nHost: checkout\r\nbaggage: sidelane=${key}\r\nX-Sidelane-Debug: 1\r\n\r\n`;
     client.send(ask("pr-7"));
     const { peer } = await backend.request();
     peer.send(OK);

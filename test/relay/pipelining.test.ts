@@ -64,7 +64,9 @@ describeRelay("pipelined requests (RFC 9112 §9.3.2)", (mode) => {
 
   test("a body behind a pipelined request waits for its connection without being read ahead", async () => {
     const { client, backend } = await startTrio(mode);
-    client.send("GET /1 HTTP/1.1\r\nHost: checkout\r\n\r\nPOST /2 HTTP/1.1\r\nHost: checkout\r\nContent-Length: 6\r\n\r\nabc");
+    client.send(
+      "GET /1 HTTP/1.1\r\nHost: checkout\r\n\r\nPOST /2 HTTP/1.1\r\nHost: checkout\r\nContent-Length: 6\r\n\r\nabc",
+    );
     const { peer } = await backend.request();
     // The connection cannot be used again, so that the second request has to wait for another one.
     peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");

@@ -3,7 +3,8 @@ import { type Backend, ok, startAnswering } from "../support/backend.ts";
 import { type Sidecar, type SidecarOptions, describeRelay, startSidecar } from "../support/sidecar.ts";
 
 /** A backend that says its name and what was asked of it. */
-const named = (name: string): Promise<Backend> => startAnswering((request) => ok(name, `x-host: ${request.field("host")}`));
+const named = (name: string): Promise<Backend> =>
+  startAnswering((request) => ok(name, `x-host: ${request.field("host")}`));
 
 const outbound = [{ name: "outbound", direction: "outbound", address: "127.0.0.1:0" }];
 

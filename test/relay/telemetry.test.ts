@@ -7,7 +7,9 @@ const get = (path: string, ...lines: readonly string[]): string =>
 
 /** Two good exchanges, an unknown key, an endpoint that hangs up, and a request that is none. */
 async function mix({ client, backend }: Trio): Promise<void> {
-  client.send("POST /1?q HTTP/1.1\r\nHost: Checkout\r\nUser-Agent: test/1\r\nbaggage: sidelane=pr-7\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+  client.send(
+    "POST /1?q HTTP/1.1\r\nHost: Checkout\r\nUser-Agent: test/1\r\nbaggage: sidelane=pr-7\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+  );
   const { peer } = await backend.request();
   peer.send("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n");
   await client.message();
@@ -40,7 +42,9 @@ describeRelay("numbers and lines", ({ nativeWrites }) => {
     const { sidecar } = trio;
     const count = (labels: Readonly<Record<string, string>>): Promise<number> =>
       sidecar.metric("sidelane_requests_total", labels);
-    expect(await count({ reason: "not-in-sandbox", code: "201", service: "checkout", destination: "baseline" })).toBe(1);
+    expect(await count({ reason: "not-in-sandbox", code: "201", service: "checkout", destination: "baseline" })).toBe(
+      1,
+    );
     expect(await count({ reason: "no-key", code: "404", direction: "inbound", protocol: "http1" })).toBe(1);
     expect(await count({ reason: "unknown-key", code: "421" })).toBe(1);
     expect(await count({ reason: "upstream-closed", code: "502" })).toBe(1);

@@ -30,10 +30,10 @@ export async function deadPort(): Promise<number> {
 }
 
 /** A scripted backend on a certain port, for one that comes back. */
-export async function startBackendAt(port: number): Promise<Backend> {
+export async function startBackendAt(port: number, host = "127.0.0.1"): Promise<Backend> {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
   await new Promise<void>((resolve) => {
-    server.listen(port, "127.0.0.1", resolve);
+    server.listen(port, host, resolve);
   });
   const backend = new Backend(server);
   onTestFinished(() => backend.close());

@@ -78,8 +78,12 @@ export class Sidecar {
 
   /** The value of one sample of the metrics; 0 when it is not there. */
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
-    const lines = (await this.telemetry.scrape()).split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
-    const matching = lines.filter((line) => Object.entries(labels).every(([key, value]) => line.includes(`${key}="${value}"`)));
+    const lines = (await this.telemetry.scrape())
+      .split("\n")
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+    const matching = lines.filter((line) =>
+      Object.entries(labels).every(([key, value]) => line.includes(`${key}="${value}"`)),
+    );
     return matching.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
   }
 
@@ -162,6 +166,10 @@ export interface WriteMode {
  * (src/proxy/native-handle.ts).
  */
 export function describeRelay(name: string, define: (mode: WriteMode) => void): void {
-  describe(`${name} (direct writes)`, () => define({ nativeWrites: true }));
-  describe(`${name} (public writes)`, () => define({ nativeWrites: false }));
+  describe(`${name} (direct writes)`, () => {
+    define({ nativeWrites: true });
+  });
+  describe(`${name} (public writes)`, () => {
+    define({ nativeWrites: false });
+  });
 }

@@ -40,7 +40,7 @@ function relay(pieces: readonly string[], framing = true): Relayed {
 }
 
 const whole = (body: string, framing = true): Relayed => relay([body], framing);
-const byBytes = (body: string, framing = true): Relayed => relay([...body], framing);
+const byBytes = (body: string, framing = true): Relayed => relay(body.split(""), framing);
 
 type Refusal = readonly [string, string, string];
 

@@ -211,24 +211,21 @@ export class ChunkScanner {
     const bound = this.#limits.trailerBytesMax + 2;
     const taken = Math.min(end - start, bound - before);
     this.#hold(bytes, start, start + taken);
-    // Only a line end can complete the section: one that trickles in is not parsed once per byte.
-    if (this.#trailerLength < bound && !this.#trailerHeld.subarray(before, this.#trailerLength).includes(LF))
-      return end;
+    // Whole lines only: a section that trickles in is not parsed once per byte, and any split gives the same verdict.
+    const newLines = this.#trailerHeld.subarray(before, this.#trailerLength).lastIndexOf(LF) + 1;
+    const full = this.#trailerLength === bound;
+    if (newLines === 0 && !full) return end;
+    const stop = full ? bound : before + newLines;
+    const saved = this.#trailerHeld[stop] as number;
+    putSentinel(this.#trailerHeld, stop);
     trailerHead.reset();
-    putSentinel(this.#trailerHeld, this.#trailerLength);
-    const after = scanFields(
-      trailerHead,
-      this.#trailerHeld,
-      0,
-      this.#trailerLength,
-      trailerTable,
-      false,
-      this.#limits.headerCountMax,
-    );
+    const { headerCountMax } = this.#limits;
+    const after = scanFields(trailerHead, this.#trailerHeld, 0, stop, trailerTable, false, headerCountMax);
+    this.#trailerHeld[stop] = saved;
     if (after === FAULTY) {
       return this.#fail(trailerHead.fault === faults.tooManyFields ? faults.trailerTooLarge : faults.trailer);
     }
-    if (after === INCOMPLETE) return this.#trailerLength >= bound ? this.#fail(faults.trailerTooLarge) : end;
+    if (after === INCOMPLETE) return full ? this.#fail(faults.trailerTooLarge) : end;
     this.#state = states.done;
     if (this.#framing) this.trailer = forwardableTrailer(this.#trailerHeld, after);
     return start + (after - before);

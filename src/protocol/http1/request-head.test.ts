@@ -1,4 +1,6 @@
 // Requests, attack by attack and edge by edge. Rows are named as in docs/proxy-behaviour.md.
+//
+// Long because it is a table: one row per attack, in the order of that page.
 import { describe, expect, test } from "vitest";
 import { defaultLimits } from "../../base/limits.ts";
 import { forwardRequest } from "./forward-as-text.ts";
