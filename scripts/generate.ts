@@ -1,8 +1,10 @@
-// Writes the files that follow from a definition in src: JSON Schemas, docs/configuration.md, docs/errors.md.
+// Writes the files that follow from a definition in src: JSON Schemas, docs/configuration.md, docs/errors.md and
+// docs/commands.md.
 // `node scripts/generate.ts` writes them, with `--check` it says which are stale and exits 1.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { renderCommandDocs } from "../src/cli/command-docs.ts";
 import { configJsonSchema, tableJsonSchema } from "../src/config/json-schema.ts";
 import type { JsonSchema } from "../src/config/schema-fields.ts";
 import { configurationPage } from "./generate-configuration.ts";
@@ -15,6 +17,7 @@ function generatedFiles(): Readonly<Record<string, string>> {
     "schema/routes.schema.json": schemaFile(tableJsonSchema(), "Sidelane routing table"),
     "docs/configuration.md": configurationPage(),
     "docs/errors.md": errorsPage(),
+    "docs/commands.md": renderCommandDocs(),
   };
 }
 

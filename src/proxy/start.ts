@@ -89,7 +89,9 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     for (const listener of listeners) listener.noteTable();
   });
 
+  const closed = new AbortController();
   const close = async (): Promise<void> => {
+    closed.abort();
     stopTicking();
     stopListening();
     for (const listener of listeners) listener.close();
@@ -108,7 +110,8 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
       })),
       upstream: registry.describe(coarse.nowMs),
     }),
-    drain: () => (draining ??= drainListeners(listeners, config, log).finally(() => registry.closeIdle())),
+    drain: () =>
+      (draining ??= drainListeners(listeners, config, log, closed.signal).finally(() => registry.closeIdle())),
     close,
   };
 }
@@ -117,10 +120,11 @@ async function drainListeners(
   listeners: readonly Listener[],
   { timeouts: { drainDelayMs, drainMs } }: ProxyConfig,
   log: Log,
+  closed: AbortSignal,
 ): Promise<void> {
   for (const listener of listeners) listener.announceDrain();
   // At least a moment: clients that are busy hear of the end in an answer, instead of sending into a closing connection.
-  await sleep(Math.max(drainDelayMs, TICK_MS));
+  await passed(Math.max(drainDelayMs, TICK_MS), closed);
   // Connections that the kernel has completed are lost when their listener closes: accept those first, in this turn's poll.
   await nextTurn();
   for (const listener of listeners) listener.stopAccepting();
@@ -128,10 +132,15 @@ async function drainListeners(
   await nextTurn();
   await nextTurn();
   const ended = new AbortController();
-  const deadline = sleep(drainMs, "late", { signal: ended.signal }).catch(() => "cancelled");
+  const deadline = passed(drainMs, AbortSignal.any([ended.signal, closed]));
   const outcome = await Promise.race([Promise.all(listeners.map((listener) => listener.endConnections())), deadline]);
   ended.abort();
   if (outcome === "late") log.warn("drain deadline has passed, ending what still runs", { drainMs });
+}
+
+/** Resolves to "late" after so many milliseconds, or at once when the signal comes. */
+function passed(ms: number, signal: AbortSignal): Promise<"late" | "cancelled"> {
+  return sleep(ms, "late" as const, { signal }).catch(() => "cancelled" as const);
 }
 
 /** Distinct, not secret: node:crypto for this alone would cost 2 MB. */

@@ -11,6 +11,7 @@
 // `onDrain` when all has been taken: it resumes them. Between the two at most what was read in one turn accumulates.
 import net from "node:net";
 import { coarse, endTurn } from "../base/clock.ts";
+import { copyBytes } from "../protocol/http1/bytes.ts";
 import {
   type NativeHandle,
   type WriteRequest,
@@ -229,7 +230,7 @@ export class Wire {
   send(bytes: Uint8Array, start: number, end: number): void {
     if (this.closed || end <= start) return;
     const at = outbox.reserve(end - start);
-    outbox.arena.set(bytes.subarray(start, end), at);
+    copyBytes(bytes, start, end, outbox.arena, at);
     outbox.commit(this, at, at + (end - start));
   }
 

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { swept } from "../support/quiet.ts";
 import { describeRelay, startTrio } from "../support/sidecar.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: checkout\r\n\r\n";
@@ -15,6 +16,16 @@ describeRelay("deadlines", (mode) => {
       expect(await client.ended()).toBe("fin");
     },
   );
+
+  test("timeouts.headMs: no answer to empty lines that stand where a request could", async () => {
+    const { client, backend } = await startTrio({ ...mode, timeouts: { headMs: 100 } });
+    client.send("POST / HTTP/1.1\r\nHost: checkout\r\nContent-Length: 2\r\n\r\nhi\r\n");
+    const { peer } = await backend.request();
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    expect((await client.message()).body).toBe("ok");
+    expect(await client.ended()).toBe("fin");
+    expect(client.text).toBe("");
+  });
 
   test("timeouts.headMs counts from the first byte, whatever trickles in", async () => {
     const { client } = await startTrio({ ...mode, timeouts: { headMs: 200 } });
@@ -36,6 +47,17 @@ describeRelay("deadlines", (mode) => {
     expect(await peer.ended()).toMatch(/fin|reset/);
   });
 
+  test("timeouts.bodyMs after an early answer has begun: a reset, counted for what it is", async () => {
+    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { bodyMs: 200 } });
+    client.send("POST / HTTP/1.1\r\nHost: checkout\r\nContent-Length: 10\r\n\r\nabc");
+    const peer = await backend.accept();
+    await peer.until("abc");
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+    await client.until("abc");
+    expect(await client.ended()).toBe("reset");
+    expect(await sidecar.metric("sidelane_requests_total", { reason: "request-timeout", code: "200" })).toBe(1);
+  });
+
   test("timeouts.bodyMs does not count the time in which the endpoint did not read", async () => {
     const { client, backend } = await startTrio({ ...mode, timeouts: { bodyMs: 300 } });
     const length = 32 * 1024 * 1024;
@@ -45,7 +67,7 @@ describeRelay("deadlines", (mode) => {
     await peer.until("\r\n\r\n");
     peer.forget();
     peer.socket.pause();
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    await swept(600);
     peer.socket.resume();
     await peer.untilBytes(length - 1);
     client.send("x");
@@ -76,7 +98,7 @@ describeRelay("deadlines", (mode) => {
     const { peer } = await backend.request();
     peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     await client.until("\r\n\r\n");
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await swept(400);
     peer.send("2\r\nok\r\n0\r\n\r\n");
     expect((await client.message()).body).toBe("ok");
   });

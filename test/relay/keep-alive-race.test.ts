@@ -57,6 +57,30 @@ describeRelay("an endpoint that closes a kept-alive connection as the next reque
     expect((await trio.client.message()).status).toBe(502);
   });
 
+  test("so it is with a body that is still to come, and with one used connection after the other", async () => {
+    const trio = await startTrio(mode);
+    const { client, sidecar, backend } = trio;
+    const clients = [await sidecar.connect(), await sidecar.connect(), await sidecar.connect()];
+    const peers: Peer[] = [];
+    for (const each of clients) {
+      each.send("GET / HTTP/1.1\r\nHost: checkout\r\n\r\n");
+      peers.push((await backend.request()).peer);
+    }
+    for (const peer of peers) peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    for (const each of clients) await each.message();
+    // Before the sidecar takes its next turn three connections have ended and a request has come.
+    client.send("POST /once HTTP/1.1\r\nHost: checkout\r\nContent-Length: 4\r\n\r\nhi");
+    for (const peer of peers) peer.finish();
+    const fresh = await backend.accept();
+    await fresh.until("\r\n\r\nhi");
+    client.send("ho");
+    expect((await fresh.message()).body).toBe("hiho");
+    fresh.send("HTTP/1.1 204 No Content\r\n\r\n");
+    expect((await client.message()).status).toBe(204);
+    for (const peer of peers) expect(peer.text).toBe("");
+    expect(await sidecar.metric("sidelane_retries_total")).toBe(0);
+  });
+
   test("the end comes in the same turn as the request: nobody has seen it, so even POST goes to another connection", async () => {
     for (let n = 0; n < 20; n++) {
       const trio = await startTrio(mode);

@@ -62,6 +62,21 @@ describeRelay("limits", (mode) => {
     expect(request.lines).toHaveLength(4);
   });
 
+  test("heads of nearly limits.headBytesMax pass both ways, whole or byte by byte", async () => {
+    const { client, backend } = await startTrio(mode);
+    const large = `X-Large: ${"a".repeat(65_000)}\r\n`;
+    client.send(`GET / HTTP/1.1\r\nHost: checkout\r\n${large}\r\n`);
+    const { request, peer } = await backend.request();
+    expect(request.raw).toContain(large);
+    peer.send(`HTTP/1.1 200 OK\r\n${large}Content-Length: 2\r\n\r\nok`);
+    expect((await client.message()).raw).toContain(large);
+    const small = "X-Small: yes\r\n".repeat(20);
+    await client.sendParts(`GET /2 HTTP/1.1\r\nHost: checkout\r\n${small}\r\n`.split(""));
+    expect((await peer.message()).raw).toContain(small);
+    await peer.sendParts(`HTTP/1.1 200 OK\r\n${small}Content-Length: 2\r\n\r\nok`.split(""));
+    expect((await client.message()).raw).toContain(small);
+  });
+
   test("limits.connectionsMax: one more gets 503 and an end; it is let in when another one left", async () => {
     const { client, sidecar, backend } = await startTrio({ ...mode, limits: { connectionsMax: 1 } });
     client.send(GET);

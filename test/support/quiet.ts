@@ -1,5 +1,7 @@
 // For tests of what must not happen: waiting until nothing moves any more, and measuring what was kept meanwhile.
 
+import { coarse } from "../../src/base/clock.ts";
+
 /** Milliseconds without a change that count as quiet. */
 const QUIET_MS = 300;
 const LOOK_MS = 20;
@@ -29,6 +31,12 @@ export function eventually(condition: () => boolean | Promise<boolean>): Promise
     };
     void look().catch(reject);
   });
+}
+
+/** Resolves when the data plane's deadlines have been swept with a clock that is later by so much. */
+export function swept(laterMs: number): Promise<void> {
+  const dueMs = coarse.nowMs + laterMs;
+  return eventually(() => coarse.nowMs > dueMs);
 }
 
 /** Starts measuring; the returned function says by how many bytes the process has grown since, buffers and heap. */

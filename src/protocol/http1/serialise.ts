@@ -1,8 +1,7 @@
 // The forwarded form of a head: the bytes as they came, in order and case, without the cuts, with what RFC 9110 §7.6 asks
 // to add. One pass, straight into the buffer that is written to the socket.
-import { Buffer } from "node:buffer";
 import { assert } from "../../base/assert.ts";
-import { CR, LF, SPACE, latin1 } from "./bytes.ts";
+import { copyBytes, CR, LF, SPACE, latin1 } from "./bytes.ts";
 import { sortCuts } from "./cuts.ts";
 import type { Head } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -162,17 +161,4 @@ function finish(bytes: Uint8Array, after: number, to: Uint8Array, at: number): n
   const end = copyBytes(bytes, after - 2, after, to, at);
   assert(end <= to.length, "no room for the forwarded head");
   return end;
-}
-
-/** `Buffer.copy` needs no view of the source: `Uint8Array.set` of a subarray is as fast but allocates 104 bytes each time. */
-const copyNatively: (this: Uint8Array, to: Uint8Array, at: number, start: number, end: number) => number =
-  Buffer.prototype.copy;
-/** Up to here a loop is faster than the call (bench/micro/head.ts). */
-const LOOP_BYTES_MAX = 20;
-
-function copyBytes(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
-  const length = end - start;
-  if (length > LOOP_BYTES_MAX) copyNatively.call(from, to, at, start, end);
-  else for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number;
-  return at + length;
 }

@@ -11,9 +11,8 @@ import { coarse } from "../../base/clock.ts";
 import type { Limits, Timeouts } from "../../base/limits.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
-import { latin1 } from "../../protocol/http1/bytes.ts";
 import { ChunkScanner } from "../../protocol/http1/chunked.ts";
-import { type FieldTable, fieldIds } from "../../protocol/http1/field-table.ts";
+import type { FieldTable } from "../../protocol/http1/field-table.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
 import { RequestHead, parseRequestHead } from "../../protocol/http1/request-head.ts";
 import type { Decision } from "../../routing/decide.ts";
@@ -25,6 +24,7 @@ import { answerBytes } from "./answers.ts";
 import { type AfterExchange, Exchange } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { describeRequest, logRefusal } from "./log-exchange.ts";
+import { beginsWithHead, viaHolds } from "./recognise.ts";
 
 /** What the connections of one listener share. */
 export interface ListenerContext {
@@ -64,8 +64,6 @@ export class Http1Downstream implements WireOwner {
   /** Coarse time of the last change of state. */
   #sinceMs = coarse.nowMs;
   readonly #held = new HeldBytes();
-  /** Length of `held` at the last attempt to parse it. */
-  #parsedLength = 0;
   #consuming = false;
   #bodyRemaining = 0;
   #chunked = false;
@@ -102,18 +100,8 @@ export class Http1Downstream implements WireOwner {
     }
     const before = this.#held.length;
     this.#held.append(received, 0, end);
-    if (this.#state === "head" && !this.#worthParsing(before)) return;
+    if (this.#state === "head" && !this.#held.worthParsing(before, this.listener.limits.headBytesMax)) return;
     this.#take(this.#held.bytes, this.#held.length);
-  }
-
-  /**
-   * Whether new bytes can change what the last attempt to parse the head said: a line end or control byte came, or the
-   * head has doubled. Keeps a head that trickles in from being parsed once per byte.
-   */
-  #worthParsing(before: number): boolean {
-    const { bytes, length } = this.#held;
-    for (let i = before; i < length; i++) if ((bytes[i] as number) < 0x20) return true;
-    return length >= this.#parsedLength * 2 || length >= this.listener.limits.headBytesMax;
   }
 
   /** Uses up what can be used of bytes[0, end) and holds the rest. */
@@ -123,7 +111,6 @@ export class Http1Downstream implements WireOwner {
     this.#consuming = false;
     if (this.wire.gone) return;
     this.#held.keep(bytes, at, end);
-    this.#parsedLength = end - at;
     // Pipelined requests wait in the kernel, not here.
     if (this.#held.length > 0 && (this.#state === "exchange" || this.wire.backlogged)) this.wire.pause();
   }
@@ -169,7 +156,7 @@ export class Http1Downstream implements WireOwner {
 
   /** What is refused before anything is decided: loops (DESIGN §3.4 step 8) and questions to the sidecar itself. */
   #admit(bytes: Uint8Array): boolean {
-    if (head.watchedCount > 0 && viaHolds(bytes, this.listener.viaToken)) {
+    if (head.watchedCount > 0 && viaHolds(head, bytes, this.listener.viaToken)) {
       const token = new TextDecoder().decode(this.listener.viaToken);
       this.#refuse("loop", `this request carries ${token} in Via`, head.isHead);
       return false;
@@ -336,6 +323,11 @@ export class Http1Downstream implements WireOwner {
       case "head":
         if (this.wire.backlogged) this.#sweepStalled(nowMs);
         else if (past(this.#sinceMs, timeouts.headMs, nowMs)) {
+          // Nobody has asked anything: an answer would be taken for the one to the next request.
+          if (this.#held.blank) {
+            this.#linger();
+            return;
+          }
           const toHead = beginsWithHead(this.#held.bytes, 0, this.#held.length);
           this.#refuse("request-timeout", `the request head did not arrive within ${timeouts.headMs} ms`, toHead);
         }
@@ -385,26 +377,4 @@ export class Http1Downstream implements WireOwner {
 /** Whether `limitMs` (0: never) have passed since `sinceMs`. */
 function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
   return limitMs > 0 && nowMs - sinceMs >= limitMs;
-}
-
-const HEAD_AND_SPACE = latin1("HEAD ");
-
-/** Whether a request that cannot be parsed, or not yet, is HEAD as far as one can tell: its answer has no body either. */
-function beginsWithHead(bytes: Uint8Array, start: number, end: number): boolean {
-  if (end - start < HEAD_AND_SPACE.length) return false;
-  return HEAD_AND_SPACE.every((byte, i) => bytes[start + i] === byte);
-}
-
-/** Whether a Via field of the present head holds the token. */
-function viaHolds(bytes: Uint8Array, token: Uint8Array): boolean {
-  for (let w = 0; w < head.watchedCount; w++) {
-    if (head.watched[w * 3] !== fieldIds.via) continue;
-    const end = (head.watched[w * 3 + 2] as number) - token.length;
-    for (let at = head.watched[w * 3 + 1] as number; at <= end; at++) {
-      let i = 0;
-      while (i < token.length && bytes[at + i] === token[i]) i++;
-      if (i === token.length) return true;
-    }
-  }
-  return false;
 }

@@ -15,6 +15,7 @@
 import { coarse, turnNowMs } from "../../base/clock.ts";
 import type { FailureReason, Reason } from "../../base/reasons.ts";
 import { reasonInfo } from "../../base/reasons.ts";
+import { copyBytes } from "../../protocol/http1/bytes.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 import { type ResponseHead, bodyKinds } from "../../protocol/http1/response-head.ts";
 import {
@@ -121,7 +122,7 @@ export class Exchange {
       larger.set(this.#requestBytes.subarray(0, this.#requestLength));
       this.#requestBytes = larger;
     }
-    this.#requestBytes.set(bytes.subarray(start, end), this.#requestLength);
+    copyBytes(bytes, start, end, this.#requestBytes, this.#requestLength);
     this.#requestLength = length;
   }
 
@@ -230,6 +231,11 @@ export class Exchange {
   upstreamLost(reused: boolean, untouched: boolean, detail: string): void {
     const endpoint = this.endpoint as Endpoint;
     const { replayBytesMax } = this.#downstream.listener.limits;
+    // Nothing was tried yet. It cannot go on for ever: each time takes a used connection out of the pool.
+    if (untouched && reused && this.#replayable) {
+      this.#wait(endpoint);
+      return;
+    }
     const whole = this.#replayable && this.requestDone && this.#requestLength <= replayBytesMax;
     if (!this.#retried && whole && (untouched || (reused && this.#idempotent))) {
       this.#retried = true;
@@ -310,7 +316,7 @@ export class Exchange {
   fail(reason: FailureReason | "unknown-key", detail: string): void {
     this.#detach();
     if (this.responseStarted) {
-      this.#finish(reason === "client-closed" ? reason : "response-aborted", "abort");
+      this.#finish(reasonInfo(reason).source === "downstream" ? reason : "response-aborted", "abort");
       return;
     }
     const route = this.route as Route;

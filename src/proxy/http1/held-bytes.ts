@@ -1,5 +1,6 @@
 // Bytes that were received but cannot be used yet: part of a head, or pipelined requests. Empty in the normal course of
 // things, and then it holds no memory.
+import { CR, LF } from "../../protocol/http1/bytes.ts";
 
 const EMPTY = new Uint8Array(0);
 /** A buffer larger than this is given back when it is empty. */
@@ -9,6 +10,8 @@ const KEEP_BYTES = 4096;
 export class HeldBytes {
   bytes: Uint8Array = EMPTY;
   length = 0;
+  /** `length` when somebody last looked at all of it. */
+  #lookedAt = 0;
 
   /** Adds `from[start, end)`. */
   append(from: Uint8Array, start: number, end: number): void {
@@ -22,8 +25,24 @@ export class HeldBytes {
     this.length = length;
   }
 
-  /** Holds exactly `from[start, end)`, which may be part of what is held. */
+  /**
+   * Whether what stands behind `before` can change what the last attempt to parse a head said: a line end or control byte
+   * came, or the head has doubled. Keeps a head that trickles in from being parsed once per byte.
+   */
+  worthParsing(before: number, headBytesMax: number): boolean {
+    const { bytes, length } = this;
+    for (let i = before; i < length; i++) if ((bytes[i] as number) < 0x20) return true;
+    return length >= this.#lookedAt * 2 || length >= headBytesMax;
+  }
+
+  /** Whether there are only empty lines, as some clients send them behind a body (RFC 9112 §2.2). */
+  get blank(): boolean {
+    return this.bytes.subarray(0, this.length).every((byte) => byte === CR || byte === LF);
+  }
+
+  /** Holds exactly `from[start, end)`, which may be part of what is held and in which there is nothing to use yet. */
   keep(from: Uint8Array, start: number, end: number): void {
+    this.#lookedAt = end - start;
     if (from === this.bytes) {
       this.bytes.copyWithin(0, start, end);
       this.length = end - start;

@@ -72,7 +72,9 @@ export class Http1Upstream implements WireOwner {
     let bytes = received;
     let end = receivedEnd;
     if (this.#held.length > 0) {
+      const before = this.#held.length;
       this.#held.append(received, 0, receivedEnd);
+      if (!this.#held.worthParsing(before, this.pool.context.limits.headBytesMax)) return;
       bytes = this.#held.bytes;
       end = this.#held.length;
     }
