@@ -9,12 +9,19 @@ export const coarse = { nowMs: Math.floor(performance.now()) };
 
 /** Advances the clock and calls `sweep` once per tick until the returned function is called. */
 export function startTicking(sweep: (nowMs: number) => void): () => void {
+  // Nothing has ticked yet, or not for long: deadlines that begin before the first tick must not begin in the past.
+  coarse.nowMs = Math.floor(performance.now());
+  let pending: NodeJS.Immediate | undefined;
   const timer = setInterval(() => {
     coarse.nowMs = Math.floor(performance.now());
-    sweep(coarse.nowMs);
+    // After a stall the timer comes first and what has arrived meanwhile second: let it be read before deadlines are judged.
+    pending = setImmediate(() => sweep(coarse.nowMs));
   }, TICK_MS);
   timer.unref();
-  return () => clearInterval(timer);
+  return () => {
+    clearInterval(timer);
+    clearImmediate(pending);
+  };
 }
 
 // The time of one turn of the event loop, for durations: read once per turn instead of once per message. Everything that

@@ -30,8 +30,8 @@ export type ReadTableResult =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /**
- * Parses, validates, compiles and self-checks a table file. Touches nothing outside, so that a worker thread can run it for
- * large files; the image is transferable.
+ * Parses, validates, compiles and self-checks a table file. Touches nothing outside, so that another process can run it
+ * and send the image over.
  */
 export function loadTable(content: string | Uint8Array, file: string): LoadTableResult {
   const read = readTable(content, file);

@@ -54,6 +54,8 @@ export class Listener implements ListenerContext {
   readonly firstLogged: number;
   /** Answers announce that the connection closes. */
   draining = false;
+  /** Connections end with their present exchange, whether it announced that or not. */
+  ending = false;
   #closed = false;
   readonly #deps: ListenerDeps;
   readonly #server: Server;
@@ -201,6 +203,7 @@ export class Listener implements ListenerContext {
 
   /** Ends idle connections now and the others after their exchange. Resolves when all are gone. */
   endConnections(): Promise<void> {
+    this.ending = true;
     for (let i = this.#downstreams.length - 1; i >= 0; i--) this.#downstreams[i]?.drain();
     return new Promise((resolve) => {
       if (this.#downstreams.length === 0) resolve();

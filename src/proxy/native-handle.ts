@@ -2,7 +2,7 @@
 // (docs/decisions/0006): an accepted socket is re-adopted so that it reads into our own buffer, which the public API
 // offers for outgoing sockets only; and a write goes to the handle, where it is one system call without the stream
 // machinery. `findNativeWrites` tries both on a real socket pair when the proxy starts; if anything is not as expected,
-// the public way (`socket.write`, `data` events' cousin) is used instead, which is slower and otherwise the same.
+// the public way (`socket.write` and `data` events) is used instead, which is slower and otherwise the same.
 import net from "node:net";
 
 /** What Node's TCP handle offers beneath `net.Socket`, as far as we use it. */
@@ -115,10 +115,10 @@ async function tryOut(server: net.Server, sockets: net.Socket[]): Promise<WriteR
   }
   // The constructor of write requests is not exported; an ordinary write shows one.
   let constructor: WriteRequestConstructor | undefined;
-  const original = handle.writeBuffer;
-  handle.writeBuffer = function (request: WriteRequest, bytes: Uint8Array): number {
+  const original = handle.writeBuffer.bind(handle);
+  handle.writeBuffer = (request: WriteRequest, bytes: Uint8Array): number => {
     constructor = request.constructor as WriteRequestConstructor;
-    return original.call(this, request, bytes);
+    return original(request, bytes);
   };
   client.write(Uint8Array.of(0x66, 0x69, 0x72, 0x73, 0x74));
   handle.writeBuffer = original;

@@ -68,6 +68,10 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     connections: { count: 0 },
   };
   const listeners: Listener[] = [];
+  const stopTicking = startTicking((nowMs) => {
+    for (const listener of listeners) listener.sweep(nowMs);
+    registry.sweep(nowMs);
+  });
   try {
     for (const listenerConfig of config.listeners) {
       const router = new Router(listenerConfig, config, cell, registry, telemetry);
@@ -76,14 +80,10 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
       listeners.push(listener);
     }
   } catch (error) {
+    stopTicking();
     for (const listener of listeners) listener.close();
     throw error;
   }
-  const stopTicking = startTicking((nowMs) => {
-    for (const listener of listeners) listener.sweep(nowMs);
-    registry.sweep(nowMs);
-  });
-
   const stopListening = cell.onPublish(() => {
     registry.noteTable();
     for (const listener of listeners) listener.noteTable();

@@ -141,6 +141,10 @@ export class Wire {
   #paused = false;
   /** Destroyed by us; `onClose` follows. */
   #dead = false;
+  /** Writing has failed, reading goes on until its end. */
+  #mute = false;
+  /** We connected: what the other side said before it went away is still worth reading. */
+  #readsOn = false;
   readonly #owner: WireOwner;
   #error: Error | undefined;
 
@@ -159,19 +163,15 @@ export class Wire {
       wire.#established();
       return wire;
     }
-    let wire: Wire | undefined = undefined;
-    const socket = adopt(accepted, {
-      buffer: readView,
-      callback: (length) => (wire as Wire | undefined)?.receive(length) ?? true,
-    });
-    wire = new Wire(socket, owner);
+    // Nothing is read before the connection is established, so the callback always finds its wire.
+    const socket = adopt(accepted, { buffer: readView, callback: (length) => wire.receive(length) });
+    const wire = new Wire(socket, owner);
     wire.#established();
     return wire;
   }
 
   /** Connects; `onConnect` is called once when the connection is established, `onClose` when that fails. */
   static connect(host: string, port: number, owner: WireOwner, onConnect: () => void): Wire {
-    let wire: Wire | undefined = undefined;
     const socket = net.connect({
       host,
       port,
@@ -179,12 +179,12 @@ export class Wire {
       allowHalfOpen: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
-      onread: { buffer: readView, callback: (length) => (wire as Wire | undefined)?.receive(length) ?? true },
+      onread: { buffer: readView, callback: (length) => wire.receive(length) },
     });
-    wire = new Wire(socket, owner);
-    const connected = wire;
+    const wire = new Wire(socket, owner);
+    wire.#readsOn = true;
     socket.once("connect", () => {
-      connected.#established();
+      wire.#established();
       onConnect();
     });
     return wire;
@@ -197,7 +197,8 @@ export class Wire {
       this.#error = error;
     });
     socket.on("end", () => {
-      if (!this.#dead && !this.closed) this.#owner.onEnd();
+      if (this.#mute) this.#fail(this.#error ?? new Error("the connection was reset"));
+      else if (!this.#dead && !this.closed) this.#owner.onEnd();
     });
     socket.on("close", () => this.#close());
   }
@@ -236,7 +237,7 @@ export class Wire {
 
   /** Writes at once; only for the outbox. */
   writeNow(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#dead || this.closed) return;
+    if (this.#dead || this.closed || this.#mute) return;
     this.bytesSent += end - start;
     const handle = this.#handle;
     if (handle === null) {
@@ -248,7 +249,7 @@ export class Wire {
     const view = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
     const status = handle.writeBuffer(request, view);
     if (status !== 0) {
-      this.#fail(new Error(`write failed with errno ${-status}`));
+      this.#failWrite(status);
       return;
     }
     if (handle.writeQueueSize !== 0) this.#noteQueued(request, view);
@@ -260,7 +261,7 @@ export class Wire {
     request.bytes = view;
     request.oncomplete = (status) => {
       this.#queuedWrites--;
-      if (status !== 0) this.#fail(new Error(`write failed with errno ${-status}`));
+      if (status !== 0) this.#failWrite(status);
       else this.#noteWritten();
     };
     if (view.buffer === outbox.arena.buffer) outbox.retireArena();
@@ -290,6 +291,21 @@ export class Wire {
     this.#owner.onDrain();
   }
 
+  /**
+   * An endpoint may answer early and close; closing with unread bytes becomes a reset, and our next write fails before we
+   * have read the answer that lies in the kernel (RFC 9112 §9.6). So an upstream connection reads on; its end, which is
+   * orderly to see because the failed write has taken the error, counts as the error it is.
+   */
+  #failWrite(status: number): void {
+    const error = new Error(`write failed with errno ${-status}`);
+    if (!this.#readsOn) {
+      this.#fail(error);
+      return;
+    }
+    this.#mute = true;
+    this.#error = error;
+  }
+
   #fail(error: Error): void {
     if (this.#dead || this.closed) return;
     this.#dead = true;
@@ -311,7 +327,7 @@ export class Wire {
 
   /** Whether nothing can be sent or received any more. */
   get gone(): boolean {
-    return this.#dead || this.closed;
+    return this.#dead || this.closed || this.#mute;
   }
 
   get paused(): boolean {
@@ -329,6 +345,13 @@ export class Wire {
   destroy(): void {
     if (this.#dead || this.closed) return;
     outbox.flush();
+    this.#dead = true;
+    this.socket.destroy();
+  }
+
+  /** Closes both sides at once; what was queued for the outbox must not leave any more. */
+  discard(): void {
+    if (this.#dead || this.closed) return;
     this.#dead = true;
     this.socket.destroy();
   }

@@ -4,7 +4,7 @@ import type { HashSeed } from "./byte-hash.ts";
 /**
  * A map from byte strings to entry numbers, laid over the slots and texts of a table image: open addressing with linear
  * probing at a load of at most one half. Why not a `Map`: its keys are strings, and making one per request is what the
- * request path must not do; it also cannot be handed from a worker thread without a copy.
+ * request path must not do; it also cannot be handed over by another process as it is.
  */
 export class ByteIndex {
   readonly #slots: Int32Array;

@@ -8,7 +8,7 @@ import type { TableImage } from "./table-image.ts";
 
 /**
  * Compiles a document that `validate` found nothing wrong with. Needs time and memory in proportion to the document and
- * runs in a worker thread for large ones. `seed` keys the hash tables: fresh random bits for every table, so that nobody
+ * runs in a process of its own. `seed` keys the hash tables: fresh random bits for every table, so that nobody
  * can prepare names that collide.
  */
 export function compile(document: TableDocument, seed: HashSeed): TableImage {

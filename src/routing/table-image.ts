@@ -1,4 +1,4 @@
-// The layout of a compiled table: one ArrayBuffer, so that a worker thread can compile it and hand it over without a copy,
+// The layout of a compiled table: one ArrayBuffer, so that another process can compile it and hand it over as plain bytes,
 // and so that a process with 100,000 sandboxes holds a dozen objects for them instead of a million.
 //
 //   header    Int32 words: magic, hash seed, longest key and host, the counts below
@@ -10,7 +10,7 @@
 import { assert } from "../base/assert.ts";
 import type { HashSeed } from "./byte-hash.ts";
 
-/** A compiled table as data: transferable between threads. Only `compile` makes one, only `CompiledTable` reads it. */
+/** A compiled table as data: transferable between processes. Only `compile` makes one, only `CompiledTable` reads it. */
 export interface TableImage {
   readonly buffer: ArrayBuffer;
 }

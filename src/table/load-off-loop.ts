@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { LoadAnswer, LoadJob } from "./load-bytes.ts";
 
 /** Generous: 100,000 sandboxes take seconds. Whoever is not done by then hangs. */
-export const LOAD_MS_MAX = 120_000;
+const LOAD_MS_MAX = 120_000;
 /** A table up to this size is loaded in a fifth of a second, and people wait for it; a larger one lets the requests go first. */
 const PROMPT_BYTES_MAX = 256 * 1024;
 const HEAD_BYTES_MAX = 16 * 1024 * 1024;

@@ -1,6 +1,6 @@
 // Connections to one endpoint: who gets which, how many there are, who waits and how long, what makes one unfit for use.
 import { describe, expect, test } from "vitest";
-import { type Backend, ok, startAnswering } from "../support/backend.ts";
+import { type Backend, ok, startAnswering, startBackend } from "../support/backend.ts";
 import type { Peer } from "../support/peer.ts";
 import { endpointState, eventually, get, request, upstreamGauges } from "../support/requests.ts";
 import { type Sidecar, startTrio } from "../support/sidecar.ts";
@@ -39,7 +39,7 @@ describe("idle connections", () => {
   });
 
   test("a burst's surplus is closed after upstreamIdleMs while the one in use stays", async () => {
-    const { sidecar, backend, client } = await startTrio({ timeouts: { upstreamIdleMs: 300 } });
+    const { sidecar, backend, client } = await startTrio({ timeouts: { upstreamIdleMs: 1000 } });
     const pairs = await askAtOnce(sidecar, backend, 4);
     for (const pair of pairs) await answer(pair);
     const [first, second, third, last] = pairs.map(({ peer }) => peer);
@@ -185,6 +185,22 @@ describe("when all connections are busy", () => {
     expect(refused.body).toContain("within 200 ms");
     await answer(first as { client: Peer; peer: Peer });
     expect(endpointState(sidecar)).toMatchObject({ waiting: 0, outstanding: 0 });
+  });
+
+  test("another endpoint takes what one has no room for", async () => {
+    const { sidecar, backend } = await startTrio({ limits: { upstreamConnectionsMax: 1, upstreamWaitingMax: 0 } });
+    const other = await startBackend();
+    const endpoints = [backend.name, other.name];
+    sidecar.publish({ services: { checkout: {} }, sandboxes: { x: { services: { checkout: endpoints } } } });
+    const clients = await Promise.all(Array.from({ length: 3 }, () => sidecar.connect()));
+    for (const client of clients.slice(0, 2)) client.send(get("/", "baggage: sidelane=x"));
+    const peers = [(await backend.request()).peer, (await other.request()).peer];
+    // Both are full now, and only then there is no answer but that.
+    clients[2]?.send(get("/", "baggage: sidelane=x"));
+    expect(JSON.parse((await clients[2]?.message())?.body ?? "")).toMatchObject({ reason: "upstream-overloaded" });
+    for (const peer of peers) peer.send(ok("done"));
+    for (const client of clients.slice(0, 2)) expect((await client.message()).body).toBe("done");
+    for (const name of endpoints) expect(endpointState(sidecar, name)).toMatchObject({ idle: 1, outstanding: 0 });
   });
 
   test("a client that goes away gives up its place", async () => {

@@ -67,7 +67,7 @@ describe("SIGTERM", () => {
     sidelane.child.kill("SIGTERM");
     await sidelane.logs(/"message":"draining"/u);
     sidelane.child.kill("SIGTERM");
-    await sidelane.exit;
+    expect(await sidelane.exit).toBe(1);
     await running.ended();
   });
 
@@ -75,7 +75,7 @@ describe("SIGTERM", () => {
     "under load loses no request behind a load balancer that watches readiness (workers: %i)",
     async (workers) => {
       const backend = await startAnswering(() => ok("served"));
-      const timeouts = { drainDelayMs: 1000 };
+      const timeouts = { drainDelayMs: 2000 };
       const [leaving, staying] = await Promise.all([
         startProcess({ target: backend.name, timeouts, workers }),
         startProcess({ target: backend.name }),
@@ -200,6 +200,6 @@ test("2,000 idle connections cost little memory", async () => {
   const before = await sidelane.metric("sidelane_process_resident_memory_bytes");
   while (peers.length < count) await open();
   const after = await sidelane.metric("sidelane_process_resident_memory_bytes");
-  expect((after - before) / count).toBeLessThan(24 * 1024);
+  expect((after - before) / count).toBeLessThan(12 * 1024);
   expect(peers.every(({ ending }) => ending === undefined)).toBe(true);
 });

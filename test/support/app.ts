@@ -11,7 +11,7 @@ export interface App {
 }
 
 /** Starts an app; closed when the test is over. */
-export async function startApp(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<App> {
+async function startApp(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<App> {
   const server = createServer({ keepAliveTimeout: 60_000 }, handler);
   await new Promise<void>((resolve) => {
     server.listen(0, "127.0.0.1", resolve);

@@ -10,5 +10,5 @@ registerHooks({
   },
 });
 process.on("message", (message) => {
-  if (message === "packages") process.send?.({ packages: [...packages].sort() });
+  if (message === "packages") process.send?.({ packages: [...packages].toSorted() });
 });

@@ -18,7 +18,7 @@ export class ScriptedDns {
     this.asked.push(host);
     const answer = await this.answer;
     if (answer instanceof Error) throw answer;
-    return answer as readonly string[];
+    return answer;
   };
 }
 

@@ -1,5 +1,5 @@
 // Character classes of HTTP/1.1 as tables indexed by byte. A NUL is in none of them, so that a NUL written behind the
-// last received byte ends every scan without a bounds check per byte (head.ts).
+// last received byte ends every scan without a bounds check per byte (scan-fields.ts).
 
 import { Buffer } from "node:buffer";
 

@@ -241,7 +241,7 @@ export class Http1Upstream implements WireOwner {
     this.#closed = true;
     // Not `wire.destroy`, which lets queued bytes leave first: a request that is still in the outbox would be processed
     // here and then once more on the connection that takes its place.
-    this.wire.socket.destroy();
+    this.wire.discard();
     if (this.#connected) this.pool.forget(this);
   }
 }
