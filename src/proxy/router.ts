@@ -22,7 +22,11 @@ const PASSTHROUGH_MAX = 1000;
 /** Everything one kind of request needs on its way: made once, shared by all of them. */
 export interface Route {
   readonly decision: Decision;
+  /** The decision's, or why this is where the request went in the end. */
+  readonly reason: Reason;
   readonly endpoints: readonly Endpoint[];
+  /** Not complete without the request's authority: see `Router`. */
+  readonly needsAuthority: boolean;
   readonly stats: RouteStats;
   /** The line `x-sidelane-route: ...` with its line end. */
   readonly debugLine: Uint8Array;
@@ -118,9 +122,7 @@ export class Router {
     if (servicePort === -1) return this.#passthroughRoute(head, bytes, service, target);
     const at = servicePort * (table.targetCount + 2) + target + 2;
     const route = this.#routes.get(at) ?? this.#addRoute(at, service, servicePort, target);
-    return route.endpoints.length === 0 && !route.decision.refuse
-      ? this.#passthroughRoute(head, bytes, service, target, servicePort)
-      : route;
+    return route.needsAuthority ? this.#passthroughRoute(head, bytes, service, target, servicePort) : route;
   }
 
   /** The target that the first yielding carrier's key selects, NO_KEY or UNKNOWN_KEY. */
@@ -162,7 +164,7 @@ export class Router {
 
   #addRoute(at: number, service: number, servicePort: number, target: number): Route {
     const decision = decide(this.#table, this.#policy, service, servicePort, target);
-    const route = this.#routeOf(decision, this.#endpointsOf(decision), servicePort);
+    const route = this.#routeOf(decision, this.#endpointsOf(decision), this.#fallbackOf(decision, servicePort));
     this.#routes.set(at, route);
     return route;
   }
@@ -176,48 +178,47 @@ export class Router {
   #routeOf(
     decision: Decision,
     endpoints: readonly Endpoint[],
-    servicePort: number,
+    fallback: Route | undefined,
     reason: Reason = decision.reason,
   ): Route {
     for (const endpoint of endpoints) this.#registry.warm(endpoint);
     const { destination } = decision;
+    const { direction } = this.#listener;
     const service = decision.service === "" ? "-" : decision.service;
     return {
       decision,
+      reason,
       endpoints,
-      stats: this.#telemetry.routeStats(
-        decision.service,
-        this.#listener.direction,
-        "http1",
-        destination,
-        decision.reason,
-      ),
+      needsAuthority:
+        direction === "outbound" &&
+        ((endpoints.length === 0 && !decision.refuse) ||
+          (reason === "sandbox" && this.#fallsBack(decision) && fallback === undefined)),
+      stats: this.#telemetry.routeStats(decision.service, direction, "http1", destination, reason),
       debugLine: latin1(
         `x-sidelane-route: ${service}=${destination};reason=${reason};table=${this.#table.version}\r\n`,
       ),
-      fallback: this.#fallbackOf(decision, servicePort),
+      fallback,
     };
   }
 
-  /** `onUnavailable: baseline`: the baseline's endpoints under the sandbox's reason, so that it shows in every number. */
-  #fallbackOf(decision: Decision, servicePort: number): Route | undefined {
-    if (decision.reason !== "sandbox" || this.#config.tenancy.onUnavailable !== "baseline") return undefined;
-    const baseline = decide(this.#table, this.#policy, this.#service, servicePort, NO_KEY);
+  #fallsBack(decision: Decision): boolean {
+    return decision.reason === "sandbox" && this.#config.tenancy.onUnavailable === "baseline";
+  }
+
+  /**
+   * `onUnavailable: baseline`: the baseline's endpoints under the sandbox's reason, so that it shows in every number.
+   * Outbound, a baseline that the table does not declare is the request's `authority`; without one there is none yet.
+   */
+  #fallbackOf(decision: Decision, servicePort: number, authority?: string): Route | undefined {
+    if (!this.#fallsBack(decision)) return undefined;
     const set = this.#listener.direction === "inbound" ? -1 : this.#table.baselineSet(servicePort);
-    const endpoints = this.#endpointsOf({ ...baseline, set });
-    if (endpoints.length === 0) return undefined;
-    const service = decision.service;
-    return {
-      decision: { ...baseline, service, set },
-      endpoints,
-      stats: this.#telemetry.routeStats(service, this.#listener.direction, "http1", "baseline", "sandbox-unavailable"),
-      debugLine: latin1(
-        `x-sidelane-route: ${service}=baseline;reason=sandbox-unavailable;table=${this.#table.version}\r\n`,
-      ),
-      fallback: undefined,
-    };
+    const baseline: Decision = { ...decision, destination: "baseline", set };
+    const declared = this.#endpointsOf(baseline);
+    const endpoints = declared.length === 0 && authority !== undefined ? [this.#registry.get(authority)] : declared;
+    return endpoints.length === 0 ? undefined : this.#routeOf(baseline, endpoints, undefined, "sandbox-unavailable");
   }
 
+  /** A route for which the request's own authority counts: as the destination, or as the baseline to fall back to. */
   #passthroughRoute(head: RequestHead, bytes: Uint8Array, service: number, target: number, servicePort = -1): Route {
     const host = textOf(bytes, head.hostNameStart, head.hostNameEnd).toLowerCase();
     const authority = `${host}:${head.hostPort === -1 ? 80 : head.hostPort}`;
@@ -225,7 +226,10 @@ export class Router {
     let route = this.#passthrough.get(at);
     if (route === undefined) {
       const decision = decide(this.#table, this.#policy, service, servicePort, target);
-      route = this.#routeOf(decision, host === "" ? [] : [this.#registry.get(authority)], servicePort);
+      const declared = this.#endpointsOf(decision);
+      const endpoints = declared.length > 0 || host === "" ? declared : [this.#registry.get(authority)];
+      const fallback = host === "" ? undefined : this.#fallbackOf(decision, servicePort, authority);
+      route = this.#routeOf(decision, endpoints, fallback);
       if (this.#passthrough.size >= PASSTHROUGH_MAX) this.#passthrough.clear();
       this.#passthrough.set(at, route);
     }

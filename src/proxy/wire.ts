@@ -238,9 +238,9 @@ export class Wire {
   /** Writes at once; only for the outbox. */
   writeNow(bytes: Uint8Array, start: number, end: number): void {
     if (this.#dead || this.closed || this.#mute) return;
-    this.bytesSent += end - start;
     const handle = this.#handle;
     if (handle === null) {
+      this.bytesSent += end - start;
       this.#writePublic(bytes, start, end);
       return;
     }
@@ -249,9 +249,11 @@ export class Wire {
     const view = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
     const status = handle.writeBuffer(request, view);
     if (status !== 0) {
+      // Nothing of it has been taken: not counted, so that a request that never left can be sent elsewhere.
       this.#failWrite(status);
       return;
     }
+    this.bytesSent += end - start;
     if (handle.writeQueueSize !== 0) this.#noteQueued(request, view);
   }
 

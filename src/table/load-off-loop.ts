@@ -42,8 +42,8 @@ export function loadOffLoop(job: LoadJob, signal: AbortSignal, options: OffLoopO
   if (signal.aborted) return Promise.resolve(failed("stopped"));
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [...program, job.file, ...job.knownDigests], {
-      // What is preloaded or inspected here has no business there.
-      env: { ...process.env, NODE_OPTIONS: "" },
+      // What is preloaded or inspected here has no business there, and it needs nothing else of the environment.
+      env: {},
       stdio: "pipe",
     });
     if (job.bytes.length > PROMPT_BYTES_MAX) yieldToRequests(child);

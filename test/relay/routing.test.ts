@@ -112,6 +112,24 @@ describeRelay("decisions (DESIGN §3.4)", (mode) => {
     expect(await baseline.metric("sidelane_active_requests")).toBe(0);
   });
 
+  test("onUnavailable: baseline, where the table declares none: the authority that was called", async () => {
+    const called = await startAnswering((request) => ok(`called ${request.field("host")}`));
+    const port = called.name.slice(called.name.lastIndexOf(":") + 1);
+    const sidecar = await startSidecar({
+      ...mode,
+      listeners: outbound,
+      tenancy: { onUnavailable: "baseline" },
+      table: {
+        services: { payments: { hosts: ["localhost", "127.0.0.1"] } },
+        sandboxes: { "pr-0": { services: { payments: ["127.0.0.1:1"] } } },
+      },
+    });
+    const authority = `127.0.0.1:${port}`;
+    expect(await ask(sidecar, "outbound", authority)).toBe(`called ${authority}`);
+    expect(await ask(sidecar, "outbound", authority, "baggage: sidelane=pr-0")).toBe(`called ${authority}`);
+    expect(await sidecar.metric("sidelane_active_requests")).toBe(0);
+  });
+
   test("beside a sandbox's own copy inbound goes to the app", async () => {
     const sidecar = await shop({ ...mode, sandbox: "pr-7" });
     expect(await ask(sidecar, "inbound", "h", "baggage: sidelane=nine")).toBe("app");

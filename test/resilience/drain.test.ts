@@ -33,6 +33,24 @@ describe("while a drain is announced", () => {
   });
 });
 
+test("an answer that had begun before the announcement does not end its connection: the next one says so first", async () => {
+  const { sidecar, backend, client } = await startTrio({ timeouts: { drainDelayMs: 60_000 } });
+  client.send(get("/running"));
+  const { peer } = await backend.request();
+  peer.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nbegun");
+  await client.until("begun");
+  void sidecar.proxy.drain();
+  peer.send("ended");
+  expect((await client.message()).field("connection")).toBeUndefined();
+  client.send(get("/next"));
+  await peer.message();
+  peer.send(ok("next"));
+  const last = await client.message();
+  expect(last.body).toBe("next");
+  expect(last.field("connection")).toBe("close");
+  expect(await client.ended()).toBe("fin");
+});
+
 describe("a drain", () => {
   test("ends idle connections, accepts no more, finishes what runs, and is over then", async () => {
     const { sidecar, backend, client } = await startTrio();

@@ -148,6 +148,7 @@ describe("a connection that is spoilt in the very turn in which it is handed on 
   test.each<[string, (peer: Peer) => void]>([
     ["with bytes", (peer) => peer.send(`${response}junk`)],
     ["with an end", (peer) => (peer.send(response), peer.finish())],
+    ["with a reset", (peer) => (peer.send(response), peer.socket.resetAndDestroy())],
   ])("%s: even POST goes out once, on another connection", async (_, spoil) => {
     const { client, backend } = await startTrio();
     client.send(get("/first") + request("POST", "/second", "body"));

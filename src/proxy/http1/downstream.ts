@@ -42,6 +42,8 @@ export interface ListenerContext {
   readonly firstLogged: number;
   /** No further requests on kept-alive connections. */
   readonly draining: boolean;
+  /** Every connection ends with its present exchange, announced or not. */
+  readonly ending: boolean;
   failureStats(decision: Decision | undefined, reason: FailureReason | Decision["reason"]): RouteStats;
   /** The connection is gone. */
   remove(downstream: Http1Downstream): void;
@@ -238,7 +240,7 @@ export class Http1Downstream implements WireOwner {
       this.wire.reset();
       return;
     }
-    if (next === "close" || this.listener.draining || (this.#halfClosedMs !== 0 && this.#held.length === 0)) {
+    if (next === "close" || this.listener.ending || (this.#halfClosedMs !== 0 && this.#held.length === 0)) {
       this.#linger();
       return;
     }
@@ -307,7 +309,7 @@ export class Http1Downstream implements WireOwner {
     else this.#sinceMs = coarse.nowMs;
   }
 
-  /** Ends an idle connection; the others end after their exchange (`listener.draining`). */
+  /** Ends an idle connection; the others end after their exchange (`listener.ending`). */
   drain(): void {
     if (this.#state === "idle") this.#linger();
   }

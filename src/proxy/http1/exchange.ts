@@ -219,7 +219,7 @@ export class Exchange {
       this.dispatch();
       return;
     }
-    this.fail(route.decision.reason === "sandbox" ? "sandbox-unavailable" : "upstream-unavailable", detail);
+    this.fail(route.reason === "sandbox" ? "sandbox-unavailable" : "upstream-unavailable", detail);
   }
 
   /**
@@ -365,7 +365,7 @@ export class Exchange {
     const stats = failure === undefined ? route.stats : listener.failureStats(route.decision, failure);
     stats.record(this.#status, durationMs);
     if (listener.accessLog?.wants(this.#status, failure !== undefined && failure !== "unknown-key") === true) {
-      logExchange(listener, this, this.#downstream, failure ?? route.decision.reason, this.#status, durationMs);
+      logExchange(listener, this, this.#downstream, failure ?? route.reason, this.#status, durationMs);
     }
     this.#dropEndpoint();
     this.route = undefined;
