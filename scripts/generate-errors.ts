@@ -64,9 +64,12 @@ function failureRow([reason, info]: readonly [string, ReasonInfo]): string {
 }
 
 function failureSection([reason, info]: readonly [string, ReasonInfo]): string {
-  const sent = neverSent.has(reason)
-    ? " Never sent, because nobody could receive it any more: the status is what log and metrics show."
-    : "";
+  const sent =
+    reason === "response-aborted"
+      ? " Never sent: log and metrics show the status with which the response had begun."
+      : neverSent.has(reason)
+        ? " Never sent, because nobody could receive it any more: the status is what log and metrics show."
+        : "";
   return `### ${reason}\n\n${capital(info.title)}: ${info.advice}.${sent}`;
 }
 

@@ -81,7 +81,7 @@ admin: { address: "127.0.0.1:${admin}" }
   const name = "sidelane-image-test";
   await check("proxy starts read-only, without capabilities, as a user nobody owns", async () => {
     must(podman("run", "--detach", "--name", name, ...hardened, ...running, image, ...proxy));
-    await until("GET /ready is 200", async () => (await get(admin, "/ready")).status === 200);
+    await until("GET /ready is 200", async () => (await get(admin, "/ready", { host: "localhost" })).status === 200);
     const pid = must(podman("inspect", "--format", "{{.State.Pid}}", name)).trim();
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     const uid = /^Uid:\s+(\d+)/m.exec(status)?.[1];

@@ -24,17 +24,36 @@ export function startTicking(sweep: (nowMs: number) => void): () => void {
   };
 }
 
-// The time of one turn of the event loop, for durations: read once per turn instead of once per message. Everything that
-// one turn reads had arrived when the turn began, so the turn's beginning is as true as any later reading.
+// One turn of the event loop: what it reads, then, by one immediate, its end. For durations the time is read once per turn
+// instead of once per message. Everything that one turn reads had arrived when the turn began, so its beginning is as true
+// as any later reading.
 let turnMs = -1;
+let ending = false;
+const atTurnEnd: (() => void)[] = [];
+
+function endTurn(): void {
+  turnMs = -1;
+  ending = false;
+  for (let i = 0; i < atTurnEnd.length; i++) atTurnEnd[i]?.();
+}
 
 /** Milliseconds since the process started, exact to the present turn of the event loop. */
 export function turnNowMs(): number {
-  if (turnMs < 0) turnMs = performance.now();
+  if (turnMs < 0) {
+    turnMs = performance.now();
+    wantTurnEnd();
+  }
   return turnMs;
 }
 
-/** The turn is over: the next reading is a new one. Called by whoever ends a turn (the outbox). */
-export function endTurn(): void {
-  turnMs = -1;
+/** Registers, once and for good, what is to be done at the end of a turn for which somebody calls `wantTurnEnd`. */
+export function onTurnEnd(callback: () => void): void {
+  atTurnEnd.push(callback);
+}
+
+/** Has the callbacks of `onTurnEnd` called at the end of this turn. */
+export function wantTurnEnd(): void {
+  if (ending) return;
+  ending = true;
+  setImmediate(endTurn);
 }

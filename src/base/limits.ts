@@ -73,7 +73,7 @@ export const timeoutInfos = {
     0,
     0,
     DAY,
-    "a whole exchange, from the first byte of the request to the last of the response; off by default because of streams",
+    "a whole exchange, from the end of the request head to the last byte of the response; off by default because of streams",
   ),
   stalledMs: limit(
     5 * MINUTE,
@@ -96,7 +96,12 @@ export const timeoutInfos = {
     MINUTE,
     "a closing connection goes on reading, so that the client gets the last answer (RFC 9112 §9.6)",
   ),
-  drainMs: limit(25 * SECOND, 0, DAY, "running exchanges get after SIGTERM; below the 30 s grace period of Kubernetes"),
+  drainMs: limit(
+    25 * SECOND,
+    0,
+    DAY,
+    "running exchanges get after SIGTERM, 0 ends them at once; below the 30 s grace period of Kubernetes",
+  ),
   drainDelayMs: limit(
     0,
     0,

@@ -131,7 +131,7 @@ export const failureReasons = {
     4,
     "idempotent",
     "upstream timed out",
-    "the endpoint did not answer in time; see timeouts.responseHeadMs and timeouts.requestMs",
+    "the endpoint did not answer or read in time; see timeouts.responseHeadMs, timeouts.stalledMs and timeouts.requestMs",
   ),
   "malformed-request": info(
     "downstream",
@@ -139,7 +139,7 @@ export const failureReasons = {
     13,
     "no",
     "malformed request",
-    "the request is not valid HTTP/1.1; the detail says what and where",
+    "the request is not valid HTTP/1.1 and nothing of it was forwarded; correct whoever sent it",
   ),
   "ambiguous-framing": info(
     "downstream",
@@ -147,7 +147,7 @@ export const failureReasons = {
     13,
     "no",
     "ambiguous message framing",
-    "the length of the body cannot be told with certainty, which is how requests are smuggled; the detail says why",
+    "the length of the body cannot be told with certainty, which is how requests are smuggled; correct whoever sent it",
   ),
   "transfer-coding-unsupported": info(
     "downstream",
@@ -251,7 +251,7 @@ export const failureReasons = {
     14,
     "no",
     "response cut off",
-    "the endpoint broke off in the middle of its response, so the client's connection was reset",
+    "the response broke off in the middle or exceeded timeouts.requestMs, so the client's connection was reset; look at the endpoint's log",
   ),
   draining: info(
     "sidelane",
@@ -259,7 +259,7 @@ export const failureReasons = {
     14,
     "yes",
     "draining",
-    "the sidecar is shutting down and the drain deadline has passed",
+    "the sidecar is shutting down and takes no new connections; send the request again, to another instance",
   ),
 } as const;
 

@@ -233,7 +233,7 @@ export const proxyConfigSchema = z
         errorsOnly: z
           .boolean()
           .default(false)
-          .describe("Only exchanges that Sidelane refused or that ended with status 500 and above.")
+          .describe("Only exchanges that failed or ended with status 400 and above.")
           .meta({ examples: [true] }),
         file: z
           .string()

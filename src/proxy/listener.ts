@@ -79,7 +79,9 @@ export class Listener implements ListenerContext {
     const watched = watchedFields(proxy);
     this.firstLogged = deps.accessLog === undefined ? 0 : fieldIds.watched + watched.length;
     this.fields = new FieldTable(deps.accessLog === undefined ? watched : [...watched, ...loggedFields]);
-    const token = `sidelane-${deps.instanceId}-${config.name.replace(/[^A-Za-z0-9]/g, "-")}`;
+    // A name that is no plain word is told by its position, in a form that no plain word has.
+    const word = /^[A-Za-z0-9-]+$/.test(config.name) ? config.name : `_${proxy.listeners.indexOf(config)}`;
+    const token = `sidelane-${deps.instanceId}-${word}`;
     this.viaToken = latin1(token);
     this.via = latin1(`via: 1.1 ${token}\r\n`);
     this.#server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true, keepAlive: true });

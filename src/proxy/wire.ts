@@ -8,9 +8,10 @@
 // arena is left to it and replaced by a new one.
 //
 // Flow control: `onBacklog` is called when a write is not taken as a whole: the owner pauses whoever feeds this connection;
-// `onDrain` when all has been taken: it resumes them. Between the two at most what was read in one turn accumulates.
+// `onDrain` when all has been taken: it resumes them. Between the two at most two reads accumulate, 128 KiB: an arena that is
+// full is written at once.
 import net from "node:net";
-import { coarse, endTurn } from "../base/clock.ts";
+import { coarse, onTurnEnd, wantTurnEnd } from "../base/clock.ts";
 import { copyBytes } from "../protocol/http1/bytes.ts";
 import {
   type NativeHandle,
@@ -61,12 +62,6 @@ class Outbox {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
   #count = 0;
-  #scheduled = false;
-  readonly #onTurnEnd = (): void => {
-    this.#scheduled = false;
-    endTurn();
-    this.flush();
-  };
 
   /** Makes room for `bytes` in the arena and returns the offset where they may be written. */
   reserve(bytes: number): number {
@@ -95,10 +90,7 @@ class Outbox {
     this.#buffers[at] = bytes;
     this.#starts[at] = start;
     this.#ends[at] = end;
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(this.#onTurnEnd);
-    }
+    wantTurnEnd();
   }
 
   flush(): void {
@@ -124,6 +116,7 @@ class Outbox {
 
 /** The outgoing bytes of this process. */
 export const outbox = new Outbox();
+onTurnEnd(() => outbox.flush());
 
 /** One TCP connection. */
 export class Wire {

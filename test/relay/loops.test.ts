@@ -42,6 +42,22 @@ describeRelay("a request that comes back", (mode) => {
     expect((await client.message()).status).toBe(508);
   });
 
+  test("not: a listener whose name begins like that of another one of the sidecar", async () => {
+    const backend = await startBackend();
+    const sidecar = await startSidecar({
+      ...mode,
+      listeners: [
+        { name: "in", direction: "inbound", address: "127.0.0.1:0", target: backend.name },
+        { name: "in-2", direction: "inbound", address: "127.0.0.1:0", target: backend.name },
+      ],
+    });
+    const client = await sidecar.connect("in");
+    client.send("GET / HTTP/1.1\r\nHost: checkout\r\nvia: 1.1 sidelane-1f-in-2, 1.1 xsidelane-1f-in\r\n\r\n");
+    const { peer } = await backend.request();
+    peer.send("HTTP/1.1 204 No Content\r\n\r\n");
+    expect((await client.message()).status).toBe(204);
+  });
+
   test("not: from the outbound to the inbound listener of one sidecar", async () => {
     const backend = await startBackend();
     const sidecar = await startSidecar({

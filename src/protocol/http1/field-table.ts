@@ -45,7 +45,7 @@ interface Entry {
   readonly id: number;
 }
 
-/** Field names of interest: the fixed ones above and up to 16 watched ones (the carriers of routing keys). */
+/** Field names of interest: the fixed ones above and the watched ones (the carriers of routing keys). */
 export class FieldTable {
   readonly #slots: readonly (readonly Entry[] | undefined)[];
 

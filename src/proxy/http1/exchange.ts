@@ -59,6 +59,8 @@ export class Exchange {
   isHead = false;
   startedMs = 0;
   waitingSinceMs = 0;
+  /** How long the request waited for a connection; -1 when a kept one served at once. */
+  waitedMs = -1;
   /** Bytes of the bodies so far, chunk framing not counted. */
   requestBodyBytes = 0;
   responseBodyBytes = 0;
@@ -69,6 +71,7 @@ export class Exchange {
   #idempotent = false;
   #debug = false;
   #waiting = false;
+  #waitStartedMs = -1;
   #retried = false;
   #tried: readonly Endpoint[] = NONE_TRIED;
   #status = 0;
@@ -96,6 +99,8 @@ export class Exchange {
     this.#idempotent = head.idempotent;
     this.#debug = head.debug;
     this.#retried = false;
+    this.waitedMs = -1;
+    this.#waitStartedMs = -1;
     this.#tried = NONE_TRIED;
     this.#replayable = true;
     this.#status = 0;
@@ -158,6 +163,7 @@ export class Exchange {
 
   #wait(endpoint: Endpoint): void {
     this.#waiting = true;
+    if (this.#waitStartedMs < 0) this.#waitStartedMs = turnNowMs();
     // More of the body than one read is not kept in memory while nobody takes it.
     if (!this.requestDone) this.#downstream.wire.pause();
     endpoint.pool.enqueue(this);
@@ -165,7 +171,10 @@ export class Exchange {
 
   /** A connection is there: the request leaves. */
   assign(upstream: Http1Upstream): void {
-    this.#waiting = false;
+    if (this.#waiting) {
+      this.#waiting = false;
+      this.waitedMs = turnNowMs() - this.#waitStartedMs;
+    }
     this.upstream = upstream;
     upstream.start(this);
     outbox.push(upstream.wire, this.#requestBytes, 0, this.#requestLength);

@@ -1,5 +1,5 @@
 // Bytes that were received but cannot be used yet: part of a head, or pipelined requests. Empty in the normal course of
-// things, and then it holds no memory.
+// things; then it holds at most 4 KiB, and before its first use nothing.
 import { CR, LF } from "../../protocol/http1/bytes.ts";
 
 const EMPTY = new Uint8Array(0);

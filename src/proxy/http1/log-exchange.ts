@@ -100,6 +100,7 @@ export function logExchange(
     requestBytes: exchange.requestBodyBytes,
     responseBytes: exchange.responseBodyBytes,
     durationMs,
+    ...(exchange.waitedMs < 0 ? {} : { connectMs: exchange.waitedMs }),
     traceId: exchange.logged?.traceId ?? "",
     userAgent: exchange.logged?.userAgent ?? "",
   });

@@ -1,5 +1,5 @@
 // Two questions about a request that are asked before there is an exchange.
-import { latin1 } from "../../protocol/http1/bytes.ts";
+import { TOKEN_LOWER, latin1 } from "../../protocol/http1/bytes.ts";
 import { fieldIds } from "../../protocol/http1/field-table.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 
@@ -19,8 +19,14 @@ export function viaHolds(head: RequestHead, bytes: Uint8Array, token: Uint8Array
     for (let at = head.watched[w * 3 + 1] as number; at <= end; at++) {
       let i = 0;
       while (i < token.length && bytes[at + i] === token[i]) i++;
-      if (i === token.length) return true;
+      // The whole name, not the beginning or end of another listener's.
+      if (i === token.length && !isTokenByte(bytes, at - 1) && !isTokenByte(bytes, at + i)) return true;
     }
   }
   return false;
+}
+
+/** `at` is inside the head: around a value there are at least the colon and the line end. */
+function isTokenByte(bytes: Uint8Array, at: number): boolean {
+  return TOKEN_LOWER[bytes[at] as number] !== 0;
 }
