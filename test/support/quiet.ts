@@ -1,5 +1,7 @@
 // For tests of what must not happen: waiting until nothing moves any more, and measuring what was kept meanwhile.
 
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { coarse } from "../../src/base/clock.ts";
 
 /** Milliseconds without a change that count as quiet. */
@@ -41,9 +43,17 @@ export function swept(laterMs: number): Promise<void> {
 
 /** Starts measuring; the returned function says by how many bytes the process has grown since, buffers and heap. */
 export function memoryGrowth(): () => number {
-  const before = process.memoryUsage();
-  return () => {
-    const now = process.memoryUsage();
-    return now.external + now.heapUsed - (before.external + before.heapUsed);
-  };
+  const before = liveBytes();
+  return () => liveBytes() - before;
+}
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+/** What is still in use, on the heap and outside of it; garbage of the test's own clients does not count. */
+function liveBytes(): number {
+  collect();
+  collect();
+  const { external, heapUsed } = process.memoryUsage();
+  return external + heapUsed;
 }
