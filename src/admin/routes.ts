@@ -17,7 +17,7 @@ export interface Route {
 
 const notReadyDetails: Readonly<Record<NotReadyReason, string>> = {
   starting: "the listeners are not open yet",
-  draining: "the sidecar is shutting down and takes no new connections",
+  draining: "the sidecar is shutting down; what still comes is answered, with Connection: close",
   "no-table": "no routing table has been loaded",
 };
 

@@ -62,7 +62,7 @@ export const timeoutInfos = {
     DAY,
     "a kept-alive downstream connection without a request; longer than the idle time of common clients, so that they close first",
   ),
-  bodyMs: limit(60 * SECOND, 0, DAY, "without a byte of a request body that is still owed"),
+  bodyMs: limit(60 * SECOND, 0, DAY, "without a byte of a request body that is still owed, until an answer begins"),
   responseHeadMs: limit(
     5 * MINUTE,
     0,

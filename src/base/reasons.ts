@@ -63,7 +63,7 @@ export const decisionReasons = {
     5,
     "no",
     "unknown routing key",
-    "no sandbox or group has this key; create the sandbox, correct the key, or set tenancy.onUnknownKey to baseline",
+    "no sandbox or group has this key; create the sandbox or correct the key (tenancy.onUnknownKey decides whether the baseline answers or nobody does)",
   ),
 } as const;
 

@@ -82,7 +82,7 @@ export function followTable(
   const cell = new TableCell();
   cell.onPublish((table) => {
     telemetry.tablePublished(table.version);
-    warnOfLostPorts(config, table, log);
+    warnOfLostService(config, table, log);
     void forgetSandboxes(cell, table, telemetry);
   });
   const source = new TableFileSource(
@@ -92,10 +92,16 @@ export function followTable(
   return { cell, source };
 }
 
-/** A listener whose port the table does not know is never chosen by any key, and nothing else would say so. */
-function warnOfLostPorts({ service, listeners }: ProxyConfig, table: CompiledTable, log: Log): void {
+/** A service or port that the table does not know is never chosen by any key, and nothing else would say so. */
+function warnOfLostService({ service, listeners }: ProxyConfig, table: CompiledTable, log: Log): void {
   const id = table.serviceByName(service);
-  if (id === -1) return;
+  if (id === -1) {
+    if (listeners.every((listener) => listener.direction === "outbound")) return;
+    log.warn("no key can reach this service: the table does not have it", {
+      advice: "correct the config's `service`, or name it in the table's `services` or in a sandbox",
+    });
+    return;
+  }
   for (const listener of listeners) {
     if (listener.direction !== "inbound" || table.servicePortByName(id, listener.port) !== -1) continue;
     log.warn("no key can reach this listener: the table does not have its port", {
@@ -124,5 +130,10 @@ async function forgetSandboxes(cell: TableCell, table: CompiledTable, telemetry:
 function openAccessLog({ accessLog }: ProxyConfig, log: Log): AccessLog | undefined {
   if (!accessLog.enabled) return undefined;
   const { sample, errorsOnly, file } = accessLog;
-  return new AccessLog({ enabled: true, sample, errorsOnly, log, ...(file === "-" ? {} : { file }) });
+  try {
+    return new AccessLog({ enabled: true, sample, errorsOnly, log, ...(file === "-" ? {} : { file }) });
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error);
+    throw new Error(`accessLog.file ${file} cannot be opened for appending: ${cause}`, { cause: error });
+  }
 }

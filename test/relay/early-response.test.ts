@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { untilQuiet } from "../support/quiet.ts";
+import { swept, untilQuiet } from "../support/quiet.ts";
 import { describeRelay, startTrio } from "../support/sidecar.ts";
 
 const MIB = 1024 * 1024;
@@ -34,6 +34,19 @@ describeRelay("an answer before the end of the request (RFC 9112 §9.6)", (mode)
     await untilQuiet(() => client.socket.writableLength);
     client.socket.resume();
     expect((await client.message()).body).toBe("too big");
+    expect(await client.ended()).toBe("fin");
+  });
+
+  test("timeouts.bodyMs does not end an answer that has begun: the client need not send the rest", async () => {
+    const { client, backend } = await startTrio({ ...mode, timeouts: { bodyMs: 150 } });
+    client.send("POST / HTTP/1.1\r\nHost: checkout\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    const peer = await backend.accept();
+    await peer.until("\r\n\r\n");
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi");
+    await client.until("\r\n\r\nfi");
+    await swept(400);
+    peer.send("ne");
+    expect((await client.message()).body).toBe("fine");
     expect(await client.ended()).toBe("fin");
   });
 

@@ -364,7 +364,8 @@ export class Http1Downstream implements WireOwner {
       if (past(upstream.wire.lastProgressMs, timeouts.stalledMs, nowMs)) {
         exchange.fail("upstream-timeout", `the endpoint read nothing of the request for ${timeouts.stalledMs} ms`);
       }
-    } else if (!exchange.requestDone) {
+    } else if (!exchange.requestDone && !exchange.responseStarted) {
+      // Once an answer has begun, the rest of the body may never come, and need not (RFC 9110 §10.1.1).
       if (upstream !== undefined && past(this.wire.lastProgressMs, timeouts.bodyMs, nowMs)) {
         exchange.fail("request-timeout", `no byte of the request body came for ${timeouts.bodyMs} ms`);
       }

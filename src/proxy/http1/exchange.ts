@@ -39,7 +39,7 @@ const REQUEST_BYTES_INITIAL = 1024;
 /** A larger request buffer is given back after the exchange. */
 const REQUEST_BYTES_KEPT = 8192;
 const NONE_TRIED: readonly Endpoint[] = [];
-const NO_AUTHORITY = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 
 /** What becomes of the client's connection: the next request, an orderly end, or a reset. */
 export type AfterExchange = "keep" | "close" | "abort";
@@ -78,7 +78,7 @@ export class Exchange {
   /** The request from its first byte, as forwarded: sent once a connection is there, and again if need be. */
   #requestBytes = new Uint8Array(REQUEST_BYTES_INITIAL);
   #requestLength = 0;
-  /** `requestBytes` holds the whole request so far. */
+  /** `requestBytes` holds all of the request that has come so far. */
   #replayable = true;
 
   constructor(downstream: Http1Downstream) {
@@ -106,7 +106,7 @@ export class Exchange {
     this.#status = 0;
     route.stats.active++;
     const { via } = this.#downstream.listener;
-    const authority = route.endpoints[0]?.authority ?? NO_AUTHORITY;
+    const authority = route.endpoints[0]?.authority ?? NO_BYTES;
     const needed = after - head.start + REQUEST_HEAD_GROWTH + via.length + authority.length;
     if (needed > this.#requestBytes.length) this.#requestBytes = new Uint8Array(needed * 2);
     if (head.maxForwards > 0 && (head.isOptions || head.isTrace)) cutMaxForwards(head);
@@ -117,6 +117,8 @@ export class Exchange {
   sendRequestBody(bytes: Uint8Array, start: number, end: number): void {
     const { upstream } = this;
     if (upstream !== undefined) {
+      // What was sent will not be sent again. A write that still waits in a large buffer keeps it alive by itself.
+      if (this.#replayable && this.#requestBytes.length > REQUEST_BYTES_KEPT) this.#requestBytes = NO_BYTES;
       this.#replayable = false;
       upstream.wire.send(bytes, start, end);
       return;
@@ -179,6 +181,9 @@ export class Exchange {
     upstream.start(this);
     outbox.push(upstream.wire, this.#requestBytes, 0, this.#requestLength);
     this.#resumeRequest();
+    // Backlog is told when it begins. One that began before this connection and this exchange met has told nobody here.
+    if (this.#downstream.wire.backlogged) upstream.wire.pause();
+    if (upstream.wire.backlogged) this.upstreamBacklogged();
   }
 
   /** Reads on where the client still owes some of the body. */
@@ -245,7 +250,7 @@ export class Exchange {
       this.#wait(endpoint);
       return;
     }
-    const whole = this.#replayable && this.requestDone && this.#requestLength <= replayBytesMax;
+    const whole = this.#replayable && this.#requestLength <= replayBytesMax;
     if (!this.#retried && whole && (untouched || (reused && this.#idempotent))) {
       this.#retried = true;
       this.#downstream.listener.telemetry.retries++;
@@ -323,6 +328,10 @@ export class Exchange {
 
   /** Ends the exchange with an answer of our own or, when the response has begun, with a reset. */
   fail(reason: FailureReason | "unknown-key", detail: string): void {
+    // An endpoint that accepts and then says nothing is as ill as one that breaks off.
+    if (reason === "upstream-timeout" && !this.responseStarted) {
+      this.endpoint?.noteFailure(false, this.#downstream.listener.timeouts);
+    }
     this.#detach();
     if (this.responseStarted) {
       this.#finish(reasonInfo(reason).source === "downstream" ? reason : "response-aborted", "abort");

@@ -1,6 +1,6 @@
 // Bytes that were received but cannot be used yet: part of a head, or pipelined requests. Empty in the normal course of
 // things; then it holds at most 4 KiB, and before its first use nothing.
-import { CR, LF } from "../../protocol/http1/bytes.ts";
+import { CR, LF, SPACE, TAB } from "../../protocol/http1/bytes.ts";
 
 const EMPTY = new Uint8Array(0);
 /** A buffer larger than this is given back when it is empty. */
@@ -31,7 +31,10 @@ export class HeldBytes {
    */
   worthParsing(before: number, headBytesMax: number): boolean {
     const { bytes, length } = this;
-    for (let i = before; i < length; i++) if ((bytes[i] as number) < 0x20) return true;
+    for (let i = before; i < length; i++) {
+      const byte = bytes[i] as number;
+      if (byte < SPACE && byte !== TAB) return true;
+    }
     return length >= this.#lookedAt * 2 || length >= headBytesMax;
   }
 
