@@ -92,8 +92,9 @@ A service with several ports in the table has one inbound listener for each of t
 
 ${table((field) => field.path[0] === "table")}
 
-The table is read again whenever the file changes, however it is written (in place, renamed over, or swapped by Kubernetes in a
-mounted ConfigMap). A bad file changes nothing: the last good table stays, and log, metrics and \`GET /table\` say why.
+The table is read again whenever the file changes. Write it beside and rename it over, as Kubernetes does in a mounted ConfigMap: then it
+comes whole, and is taken at once. One that is written in place is taken when it has stood still for half a second; a writer that pauses
+longer shows half a table. A bad file changes nothing: the last good table stays, and log, metrics and \`GET /table\` say why.
 
 ## tenancy
 

@@ -1,8 +1,11 @@
+import { resolve } from "node:path";
+import { fileKind } from "../config/file-kind.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { loadTable } from "../config/load-table.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import { parseYaml } from "../config/yaml.ts";
+import { checkOwnTable } from "./check-own-table.ts";
 import { RefusedError } from "./command.ts";
 import type { ExitCode } from "./command.ts";
 import { readFile } from "./read-file.ts";
@@ -10,15 +13,20 @@ import { readFile } from "./read-file.ts";
 /** `sidelane check FILE...`: prints what is wrong with each file; 1 when anything is. */
 export async function check(files: readonly string[]): Promise<ExitCode> {
   let code: ExitCode = 0;
+  const paths = new Set(files.map((file) => resolve(file)));
   for (const file of files) {
-    const { ok, lines } = checkFile(file);
+    const { ok, lines } = checkFile(file, paths);
     if (!ok) code = 1;
     process.stdout.write(lines.map((line) => `${line}\n`).join(""));
   }
   return code;
 }
 
-function checkFile(file: string): { readonly ok: boolean; readonly lines: readonly string[] } {
+/** `paths` are all files of the command line, absolute: their problems are printed once. */
+function checkFile(
+  file: string,
+  paths: ReadonlySet<string>,
+): { readonly ok: boolean; readonly lines: readonly string[] } {
   let bytes: Buffer;
   try {
     bytes = readFile(file);
@@ -29,37 +37,24 @@ function checkFile(file: string): { readonly ok: boolean; readonly lines: readon
   const text = bytes.toString("utf8");
   const parsed = parseYaml(text, file);
   if (!parsed.ok) return { ok: false, lines: parsed.problems.map(formatProblem) };
-  if (kindOf(parsed.value) === "config") {
+  // What has fields of neither is judged as a table, the file that is written more often.
+  if (fileKind(parsed.value) === "config") {
     const result = loadConfig(text, file, process.env);
     if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
+    const own = checkOwnTable(result.config, result.source);
+    const warnings = [...result.warnings, ...own.warnings].map(formatWarning);
+    if (own.problems.length > 0 && !paths.has(result.config.table.file)) {
+      return { ok: false, lines: [...warnings, ...own.problems.map(formatProblem)] };
+    }
     const { service, listeners } = result.config;
     const summary = `proxy config of ${service}, ${counted(listeners.length, "listener")}`;
-    return { ok: true, lines: [...result.warnings.map(formatWarning), `${file}: ${summary}: good`] };
+    return { ok: true, lines: [...warnings, `${file}: ${summary}: good`] };
   }
   const result = loadTable(bytes, file);
   if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
   const { services, sandboxes, groups } = result.counts;
   const summary = `table, ${counted(services, "service")}, ${counted(sandboxes, "sandbox", "sandboxes")}, ${counted(groups, "group")}`;
   return { ok: true, lines: [...result.warnings.map(formatWarning), `${file}: ${summary}: good`] };
-}
-
-/** No field has the same name in both; what has none of either is judged as a table, the file that is written more often. */
-function kindOf(value: unknown): "table" | "config" {
-  if (typeof value !== "object" || value === null) return "table";
-  const configFields = [
-    "service",
-    "sandbox",
-    "listeners",
-    "table",
-    "tenancy",
-    "admin",
-    "workers",
-    "limits",
-    "timeouts",
-  ];
-  const tableFields = ["services", "sandboxes", "groups"];
-  const has = (fields: readonly string[]): number => fields.filter((field) => Object.hasOwn(value, field)).length;
-  return has(configFields) > has(tableFields) ? "config" : "table";
 }
 
 function formatWarning(problem: Problem): string {

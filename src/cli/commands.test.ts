@@ -93,7 +93,69 @@ describe("check", () => {
   });
 });
 
+describe("check of a config and the table it names", () => {
+  const write = (name: string, text: string): void => writeFileSync(join(directory, name), text);
+
+  test("a table that is not there, or is no file, is a warning at the field", async () => {
+    write("no-table.yaml", config.replace("routes.yaml", "later.yaml"));
+    write("folder-table.yaml", config.replace("routes.yaml", "."));
+    const { code, out } = await sidelane("check", "no-table.yaml", "folder-table.yaml");
+    expect(out).toMatch(/^no-table\.yaml:4:16: warning: table\.file later\.yaml: cannot be read, no such file/mu);
+    expect(out).toMatch(/^folder-table\.yaml:4:16: warning: table\.file .*: not a file/mu);
+    expect(code).toBe(0);
+  });
+
+  test("a service or port that the table does not have is a warning at the field", async () => {
+    write("ports.yaml", "services:\n  checkout: { ports: { http: 80, grpc: 81 } }\n");
+    write("service.yaml", config.replace("service: checkout", "service: chekout"));
+    write("port.yaml", config.replace("routes", "ports").replace("target:", "port: htp, target:"));
+    write("portless.yaml", config.replace("routes", "ports"));
+    write("any-port.yaml", config.replace("target:", "port: http, target:")); // checkout has one port without a name
+    const { code, out } = await sidelane("check", "service.yaml", "port.yaml", "portless.yaml", "any-port.yaml");
+    expect(out.split("\n").filter((line) => line.includes("warning"))).toEqual([
+      "service.yaml:1:10: warning: service chekout is not in routes.yaml, no key can reach it, did you mean checkout?",
+      "port.yaml:3:55: warning: listener inbound has port htp, and in ports.yaml service checkout has the ports http, grpc, no key can reach it, write port: http",
+      "portless.yaml:3:5: warning: listener inbound has no port, and in ports.yaml service checkout has the ports http, grpc, no key can reach it, write port: http",
+    ]);
+    expect(code).toBe(0);
+  });
+
+  test("the problems of its table are printed too, once", async () => {
+    write("table-bad.yaml", config.replace("routes", "bad-table"));
+    const alone = await sidelane("check", "table-bad.yaml");
+    const both = await sidelane("check", "table-bad.yaml", "bad-table.yaml");
+    expect(alone.out).toMatch(/^bad-table\.yaml:2:\d+: .*hots/u);
+    expect(both.out.match(/hots/gu)).toHaveLength(1);
+    expect([alone.code, both.code]).toEqual([1, 1]);
+  });
+});
+
+describe("one kind of file in the place of the other", () => {
+  test.each([
+    [["proxy", "--config", "routes.yaml"], "routes.yaml:1:1: this is a routing table, not a proxy config"],
+    [["explain", "--config", "routes.yaml", "--service", "a"], "routes.yaml:1:1: this is a routing table"],
+    [["explain", "--table", "sidelane.yaml", "--service", "a"], "sidelane.yaml:1:1: this is a proxy config"],
+  ])("%j", async (argv, message) => {
+    const { code, err } = await sidelane(...argv);
+    expect(err.startsWith(message)).toBe(true);
+    expect(err.trimEnd().split("\n")).toHaveLength(1);
+    expect(code).toBe(1);
+  });
+});
+
 describe("explain", () => {
+  test.each([
+    ["", "write the host only, as in checkout"],
+    ["http://checkout/", "write the host only: checkout"],
+    ["https://me@checkout:8080/a?b", "write the host only: checkout:8080"],
+    ["checkout/a", "write the host only: checkout"],
+  ])("--service %j is misuse", async (service, hint) => {
+    const { code, out, err } = await sidelane("explain", "--table", "routes.yaml", "--service", service);
+    expect(err).toMatch(new RegExp(`${hint}\n$`, "u"));
+    expect(out).toBe("");
+    expect(code).toBe(2);
+  });
+
   test("from a table alone", async () => {
     const { code, out } = await sidelane(
       ...[

@@ -29,8 +29,10 @@ export const commands: readonly CommandInfo[] = [
     name: "check",
     summary: "validate tables and proxy configs",
     text:
-      "Tells tables from proxy configs by their content and prints every problem of every file as " +
-      "'file:line:column: what, why, what to write instead'. Exits with 1 when there is any; warnings alone are fine.",
+      "Tells tables from proxy configs by their content and prints the problems of every file as " +
+      "'file:line:column: what, why, what to write instead': those of its shape first; what its parts say about each other " +
+      "is checked once these are mended. A proxy config is also compared with the table it names. " +
+      "Exits with 1 when there is any problem; warnings alone are fine.",
     operand: { name: "<file...>", text: "tables and proxy configs", completes: "file" },
     flags: [],
     examples: [

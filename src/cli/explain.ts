@@ -17,6 +17,7 @@ import { readFile } from "./read-file.ts";
 
 /** `sidelane explain`: prints the decision and the way to it. */
 export async function explainCommand(flags: FlagValues): Promise<ExitCode> {
+  const service = parseService(String(flags["service"]));
   const headers = ((flags["header"] ?? []) as readonly string[]).map(parseHeader);
   const configFile = flags["config"] as string | undefined;
   const config = configFile === undefined ? undefined : readConfig(configFile);
@@ -26,7 +27,6 @@ export async function explainCommand(flags: FlagValues): Promise<ExitCode> {
       "error: name the routing table with --table <file>, or a config that does with --config <file>",
     );
   }
-  const service = String(flags["service"]);
   const table = readTable(tableFile);
   const explanation =
     config === undefined ? explainPlain(table, service, headers) : explainWith(config, table, { service, headers });
@@ -53,6 +53,18 @@ function explainPlain(
     carriers: DEFAULT_CARRIERS.map(carrierName),
     ...findKey(DEFAULT_CARRIERS, headers),
   });
+}
+
+/** A name or an authority; a table lookup of anything else could only ever say "not in the table". */
+function parseService(text: string): string {
+  if (text.trim() === "") throw new MisuseError("error: --service is empty, write the host only, as in checkout");
+  if (!/[/?#@\s]/u.test(text)) return text;
+  const host = text
+    .trim()
+    .replace(/^[^/?#]*:\/\//u, "")
+    .replace(/[/?#\s].*$/su, "")
+    .replace(/^.*@/u, "");
+  throw new MisuseError(`error: --service '${text}' is no service, write the host only: ${host || "checkout"}`);
 }
 
 function parseHeader(text: string): readonly [name: string, value: string] {

@@ -30,7 +30,7 @@ export function environmentName(path: Path): string {
 /** A document with the values of the environment laid over it. */
 export interface Overlaid {
   readonly value: unknown;
-  /** Variable that gave the value at a path (joined by `/`). */
+  /** Variable that gave the value at a path (joined by `/`), or that brought the map or list there into being. */
   readonly origins: ReadonlyMap<string, string>;
   readonly problems: readonly Problem[];
 }
@@ -52,7 +52,7 @@ export function overlay(document: unknown, environment: Environment, schema: Jso
       if (!isServiceLink(name, text)) problems.push(unknownVariable(name, fields));
       continue;
     }
-    const gap = put(root, found.path, convert(text, found.field.schema));
+    const gap = put(root, found.path, convert(text, found.field.schema), (made) => origins.set(made.join("/"), name));
     if (gap !== undefined) problems.push({ file: name, line: 0, column: 0, ...gap });
     else origins.set(found.path.join("/"), name);
   }
@@ -65,12 +65,21 @@ export function withEnvironment(source: SourceMap, origins: ReadonlyMap<string, 
     locate(places) {
       const inFile = source.locate(places);
       return places.map((place, index) => {
-        const name = origins.get(place.path.join("/"));
+        const name = originOf(place.path, origins);
         return name === undefined ? (inFile[index] as Position) : { file: name, line: 0, column: 0 }; // one for each place
       });
     },
     written: (path) => source.written(path),
   };
+}
+
+/** What is missing in a map that the environment made is a matter of the variable that made it. */
+function originOf(path: Path, origins: ReadonlyMap<string, string>): string | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const name = origins.get(path.slice(0, length).join("/"));
+    if (name !== undefined) return name;
+  }
+  return undefined;
 }
 
 interface FoundField {
@@ -128,8 +137,11 @@ interface Gap {
   readonly hint: string;
 }
 
-/** Sets a value deep in the document. A part that has the wrong shape is left for the schema to complain about. */
-function put(root: unknown, path: Path, value: unknown): Gap | undefined {
+/**
+ * Sets a value deep in the document and tells which maps and lists that took. A part that has the wrong shape is left for
+ * the schema to complain about.
+ */
+function put(root: unknown, path: Path, value: unknown, onMade: (path: Path) => void): Gap | undefined {
   let inside = root;
   for (const [index, step] of path.entries()) {
     if (typeof inside !== "object" || inside === null) return undefined;
@@ -140,7 +152,10 @@ function put(root: unknown, path: Path, value: unknown): Gap | undefined {
       return { message, hint: `count from 0 without gaps; the next one is ${inside.length}` };
     }
     if (index === path.length - 1) map[step] = value;
-    else map[step] ??= typeof path[index + 1] === "number" ? [] : {};
+    else if (map[step] === undefined || map[step] === null) {
+      map[step] = typeof path[index + 1] === "number" ? [] : {};
+      onMade(path.slice(0, index + 1));
+    }
     inside = map[step];
   }
   return undefined;

@@ -53,6 +53,30 @@ describe("loadConfig", () => {
     });
   });
 
+  test("an address that is only a port: in the file and in the environment", () => {
+    expect(refused(minimal.replace('"127.0.0.1:15001"', "31006"))).toEqual([
+      "sidelane.yaml:5:37: listeners[1].address is the number 31006, not host:port, the host is missing, write 127.0.0.1:31006",
+    ]);
+    expect(refused(minimal, { SIDELANE_ADMIN_ADDRESS: "15000" })).toEqual([
+      'SIDELANE_ADMIN_ADDRESS: "15000" is not an address, the host is missing, write 127.0.0.1:15000',
+    ]);
+  });
+
+  test("what is missing in an entry that a variable made is located at the variable", () => {
+    expect(refused(minimal, { SIDELANE_LISTENERS_2_ADDRESS: "127.0.0.1:15002" })).toEqual([
+      'SIDELANE_LISTENERS_2_ADDRESS: field "direction" is missing in listeners[2], add direction: inbound',
+    ]);
+  });
+
+  test("a routing table is called one, and a field that is one letter off is not", () => {
+    expect(refused("services: { a: }\n")).toEqual([
+      "sidelane.yaml:1:1: this is a routing table, not a proxy config, name the proxy config",
+    ]);
+    expect(refused(minimal.replace("service:", "services:"))[0]).toMatch(
+      /unknown field "services", write service|missing/u,
+    );
+  });
+
   test("a field without a value counts as left out", () => {
     expect(load(`${minimal}limits:\ntimeouts:\n  connectMs:\nadmin: {}\nsandbox:\n`)).toEqual(load(minimal));
   });

@@ -2,6 +2,7 @@ import { dirname, resolve } from "node:path";
 import { configJsonSchema } from "./json-schema.ts";
 import { overlay, withEnvironment } from "./environment.ts";
 import type { Environment } from "./environment.ts";
+import { mistakenFile } from "./file-kind.ts";
 import { sortProblems, toProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { proxyConfigSchema } from "./proxy-config.ts";
@@ -9,10 +10,17 @@ import type { ProxyConfig } from "./proxy-config.ts";
 import { shapeFindings } from "./shape-problems.ts";
 import { toProxyConfig } from "./check-config.ts";
 import { parseYaml } from "./yaml.ts";
+import type { SourceMap } from "./yaml.ts";
 
 /** A config to run with, or everything that is wrong with file and environment. */
 export type LoadConfigResult =
-  | { readonly ok: true; readonly config: ProxyConfig; readonly warnings: readonly Problem[] }
+  | {
+      readonly ok: true;
+      readonly config: ProxyConfig;
+      readonly warnings: readonly Problem[];
+      /** Locates fields in file and environment, for checks against other files. */
+      readonly source: SourceMap;
+    }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /**
@@ -22,6 +30,8 @@ export type LoadConfigResult =
 export function loadConfig(text: string, file: string, environment: Environment): LoadConfigResult {
   const parsed = parseYaml(text, file);
   if (!parsed.ok) return parsed;
+  const mistaken = mistakenFile(parsed.value, "config", file);
+  if (mistaken !== undefined) return { ok: false, problems: [mistaken] };
   const schema = configJsonSchema();
   const overlaid = overlay(withoutEmpty(parsed.value), environment, schema);
   const source = withEnvironment(parsed.source, overlaid.origins);
@@ -34,7 +44,7 @@ export function loadConfig(text: string, file: string, environment: Environment)
   const checked = toProxyConfig(shape.data, overlaid.value, (path) => resolve(dirname(file), path));
   const problems = [...overlaid.problems, ...toProblems(checked.problems, source)];
   if (problems.length > 0) return { ok: false, problems: sortProblems(problems) };
-  return { ok: true, config: checked.config, warnings: toProblems(checked.warnings, source) };
+  return { ok: true, config: checked.config, warnings: toProblems(checked.warnings, source), source };
 }
 
 /** A field without a value (`limits:` and nothing behind it, or only comments) counts as left out. */

@@ -6,6 +6,7 @@ import { tableSchema } from "../routing/document.ts";
 import type { TableDocument } from "../routing/document.ts";
 import { selfCheck } from "../routing/self-check.ts";
 import { FINDINGS_MAX, validate } from "../routing/validate.ts";
+import { mistakenFile } from "./file-kind.ts";
 import { tableJsonSchema } from "./json-schema.ts";
 import { sortProblems, toProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
@@ -61,6 +62,8 @@ export function readTable(content: string | Uint8Array, file: string): ReadTable
     const hint = "write services: {} for a table that knows nothing";
     return { ok: false, problems: [{ ...start, message: "the table is empty", hint }] };
   }
+  const mistaken = mistakenFile(parsed.value, "table", file);
+  if (mistaken !== undefined) return { ok: false, problems: [mistaken] };
   const shape = tableSchema.safeParse(parsed.value, { reportInput: false });
   if (!shape.success) {
     const { issues } = shape.error;

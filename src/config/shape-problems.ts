@@ -1,6 +1,7 @@
 // What zod says about the shape of a document, as findings that a person can act on: which field, what it is, what to write.
 
 import type { z } from "zod";
+import { parseEndpoint } from "../routing/endpoint-name.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { nearest } from "../routing/nearest.ts";
@@ -67,6 +68,14 @@ function wrongType(path: Path, expected: readonly string[], context: Context): F
   const name = fieldName(path);
   if (value === null) {
     return { place: nameAt(...path), message: `${name} is empty`, hint: `write ${example ?? wanted}, or remove it` };
+  }
+  if (expected.includes("string") && typeof value === "number" && example !== undefined) {
+    // Only a port, where `host:port` belongs. With the text in quotes the next complaint would be the missing host.
+    const endpoint = /:[0-9]+$/u.test(example) ? parseEndpoint(String(value), true) : undefined;
+    if (endpoint !== undefined && "problem" in endpoint) {
+      const message = `${name} is ${typeOf(value)}, not host:port`;
+      return { place: valueAt(...path), message, why: endpoint.problem, hint: endpoint.hint };
+    }
   }
   const written = context.source.written(path);
   if (expected.includes("string") && (typeof value === "number" || typeof value === "boolean")) {

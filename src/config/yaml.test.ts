@@ -50,6 +50,7 @@ describe("parseYaml", () => {
     ['1: x\n"1": y', 'f.yaml:2:1: "1" is given twice, first in line 1:1, keep one'],
     ["__proto__: { a: 1 }", "f.yaml:1:1: a field cannot be called __proto__, write another name"],
     ["a: &x [*x]", "f.yaml:1:8: alias *x stands inside its own anchor, write the value out"],
+    ["a: 1\n---\nb: 2", "f.yaml:2:1: a second document begins here, keep one document, remove the --- line"],
     ["%YAML 1.1\n---\na: 1", "f.yaml:1:1: YAML 1.1 is not supported, remove the %YAML line"],
   ])("%j", (text, message) => {
     expect(refused(text)).toEqual([message]);
@@ -80,6 +81,8 @@ describe("parseYaml", () => {
       expect.stringMatching(/nested more than 32 levels deep/u),
     ]);
     expect(refused("[".repeat(5_000) + "]".repeat(5_000))).toEqual([expect.stringMatching(/nested/u)]);
+    for (const count of [1_000, 20_000])
+      expect(refused("[".repeat(count))).toEqual(["f.yaml:1:1: nested too deep, flatten the file"]);
   });
 });
 

@@ -55,15 +55,19 @@ function parseAny(text: string, file: string): YamlResult {
       logLevel: "error", // "silent" would also let further documents pass
     });
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    if (!(error instanceof Error && OUT_OF_STACK.test(error.message))) throw error;
+    return tooDeep(file);
+  }
+  const complaints = [...document.errors, ...document.warnings];
+  // Out of stack, the library says whatever its innermost call said, once for every level it climbs back.
+  if (complaints.some(({ message }) => OUT_OF_STACK.test(message))) return tooDeep(file);
+  if (complaints.length > 0) {
     return {
       ok: false,
-      problems: [{ file, line: 1, column: 1, message: "nested too deep", hint: "flatten the file" }],
+      problems: complaints
+        .slice(0, PROBLEMS_MAX)
+        .map((complaint) => fromLibrary(complaint, position(complaint.pos[0]))),
     };
-  }
-  const complaints = [...document.errors, ...document.warnings].slice(0, PROBLEMS_MAX);
-  if (complaints.length > 0) {
-    return { ok: false, problems: complaints.map((complaint) => fromLibrary(complaint, position(complaint.pos[0]))) };
   }
   const version = document.directives.yaml;
   if (version.explicit === true && version.version !== "1.2") {
@@ -80,12 +84,24 @@ function parseAny(text: string, file: string): YamlResult {
   };
 }
 
+/** `RangeError: Maximum call stack size exceeded`, or of a regular expression `SyntaxError: …: Stack overflow`. */
+const OUT_OF_STACK = /call stack|stack overflow/iu;
+
+function tooDeep(file: string): YamlResult {
+  const problem = { file, line: 1, column: 1, message: "nested too deep", hint: "flatten the file" };
+  return { ok: false, problems: [problem] };
+}
+
 function fromLibrary({ code, message }: YAMLError, position: Position): Problem {
-  if (/call stack/u.test(message)) return { ...position, message: "nested too deep", hint: "flatten the file" };
   const hint = hints[code];
-  const what = message.replace(/^\w/u, (first) => first.toLowerCase()).replaceAll("\n", " ");
+  const what = (texts[code] ?? message).replace(/^\w/u, (first) => first.toLowerCase()).replaceAll("\n", " ");
   return { ...position, message: what, ...(hint === undefined ? {} : { hint }) };
 }
+
+/** Where the library's own text speaks to programmers. */
+const texts: Readonly<Record<string, string | undefined>> = {
+  MULTIPLE_DOCS: "a second document begins here",
+};
 
 const hints: Readonly<Record<string, string | undefined>> = {
   MULTIPLE_DOCS: "keep one document, remove the --- line",

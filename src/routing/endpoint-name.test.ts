@@ -22,6 +22,8 @@ describe("parseEndpoint", () => {
     ["checkout", "write checkout:8080"],
     ["10.0.0.7", "write 10.0.0.7:8080"],
     [":8080", "write 127.0.0.1:8080"],
+    ["31006", "write 127.0.0.1:31006"],
+    ["99999", "write 127.0.0.1:8080"],
     ["checkout:", "write a number from 1 to 65535"],
     ["checkout:0", "write a number from 1 to 65535"],
     ["checkout:65536", "write a number from 1 to 65535"],

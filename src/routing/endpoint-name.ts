@@ -29,6 +29,10 @@ export function parseEndpoint(text: string, zeroAllowed = false): Endpoint | Mal
       hint: `write ${withPort(host.replace(/[/?#@\s].*$/su, ""))}`,
     };
   }
+  if (/^[0-9]+$/u.test(text)) {
+    const isPort = Number(text) >= (zeroAllowed ? 0 : 1) && Number(text) <= 65535;
+    return { problem: "the host is missing", hint: `write 127.0.0.1:${isPort ? Number(text) : 8080}` };
+  }
   if (port === undefined) {
     if (isIpv6(text)) return { problem: "an IPv6 address needs brackets and a port", hint: `write [${text}]:8080` };
     if (text.startsWith("[") && isIpv6(text.slice(1).replace(/:\d+$/u, "")))

@@ -3,8 +3,9 @@
 import { chmod, mkdir, mkdtemp, open, rename, rm, symlink, unlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Log } from "../base/log.ts";
+import type { Log, LogFields } from "../base/log.ts";
 import { TableCell } from "../routing/table-cell.ts";
 import type { TableReloadResult } from "../telemetry/metrics.ts";
 import { TableFileError, TableFileSource } from "./file-source.ts";
@@ -39,7 +40,11 @@ function follow(options: Partial<TableFileOptions> = {}, deps: Partial<TableFile
   const told: TableReloadResult[] = [];
   const waiting: ((result: TableReloadResult) => void)[] = [];
   const logged: string[] = [];
-  const write = (level: string) => (message: string) => void logged.push(`${level}: ${message}`);
+  const fieldsLogged: (LogFields | undefined)[] = [];
+  const write = (level: string) => (message: string, fields?: LogFields) => {
+    logged.push(`${level}: ${message}`);
+    fieldsLogged.push(fields);
+  };
   const log: Log = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
   const onReload = (result: TableReloadResult): void => {
     const next = waiting.shift();
@@ -70,7 +75,7 @@ function follow(options: Partial<TableFileOptions> = {}, deps: Partial<TableFile
     while ((await next()) !== result);
   };
   const sandbox = (name: string): boolean => cell.current.findTarget(Buffer.from(name), 0, name.length) !== -1;
-  return { cell, source, next, until, told, logged, sandbox };
+  return { cell, source, next, until, told, logged, fieldsLogged, sandbox };
 }
 
 async function following(options: Partial<TableFileOptions> = {}, deps: Partial<TableFileDeps> = {}) {
@@ -296,6 +301,41 @@ describe("the last good table stays", () => {
     await handle.close();
     await until("applied");
     expect(sandbox("pr-2")).toBe(true);
+  });
+
+  // The pause is what is tested: each half stands still for longer than a renamed file has to.
+  test.each([
+    ["over the file that is there", false],
+    ["where no file is", true],
+  ])("while a table is written in place in two pieces, the first a table itself: %s", async (_, deleted) => {
+    await writeFile(file, tableOf("pr-1"));
+    const { next, told, sandbox, cell } = await following();
+    if (deleted) {
+      await unlink(file);
+      expect(await next()).toBe("unreadable");
+    }
+    const handle = await open(file, "w");
+    await handle.write(tableOf("pr-2"));
+    await delay(200);
+    await handle.write('  pr-3:\n    services: { checkout: ["10.0.0.8:8080"] }\n');
+    await handle.close();
+    expect(await next()).toBe("applied");
+    expect([sandbox("pr-2"), sandbox("pr-3")]).toEqual([true, true]);
+    expect(cell.current.version).toBe(2);
+    expect(told).toEqual([]);
+  });
+
+  test("and each of several problems is one line of the log, with the source", async () => {
+    await writeFile(file, tableOf("pr-1"));
+    const { next, logged, fieldsLogged, source } = await following();
+    await replaceWith("services: {}\nfoo: 1\nbar: 2\nbaz: 3\n");
+    expect(await next()).toBe("rejected");
+    const problems = source.status().lastError?.problems ?? [];
+    expect(problems).toHaveLength(3);
+    expect(logged).toHaveLength(4);
+    expect(logged[1]).toContain(`${problems[0]} (and 2 more)`);
+    expect(logged.slice(2)).toEqual(problems.slice(1).map((line) => `error: ${line}`));
+    for (const fields of fieldsLogged) expect(fields).toMatchObject({ source: file });
   });
 
   test("while a file is emptied before it is written", async () => {

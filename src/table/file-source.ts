@@ -16,14 +16,16 @@ import type { TableCell } from "../routing/table-cell.ts";
 import type { TableReloadResult } from "../telemetry/metrics.ts";
 import type { LoadAnswer, LoadJob } from "./load-bytes.ts";
 import { loadOffLoop } from "./load-off-loop.ts";
-import { fingerprintOf, readTableFile } from "./read-file.ts";
+import { fingerprintOf, inodeOf, readTableFile } from "./read-file.ts";
 import { ReloadRecord } from "./reload-record.ts";
 import type { TableError, TableStatus } from "./status.ts";
 import { FileWatch, watchDirectory } from "./watch-file.ts";
 import type { WatchDirectory } from "./watch-file.ts";
 
-/** Content has stood still when two looks this far apart see the same version of the file. */
+/** Content that came whole, by a rename or a swapped link, has stood still when two looks this far apart see the same version. */
 const SETTLE_MS = 50;
+/** The same for content that is written in place: half of it can be a valid table, and writers pause. */
+const SETTLE_IN_PLACE_MS = 500;
 /** A file that is still being written after this long is reported, and looked at again later. */
 const SETTLE_MS_MAX = 10_000;
 /** Between attempts after the loader itself has failed; doubled each time, from `pollMs` up to this. */
@@ -91,6 +93,8 @@ export class TableFileSource {
   #poll: NodeJS.Timeout | undefined = undefined;
   /** The version of the file whose outcome is known: looked at again when it changes, or when `#retryAtMs` has come. */
   #handled = "";
+  /** `inodeOf` the version that stood still last; "" before the first. */
+  #inode = "";
   /** On the clock of `performance.now()`. */
   #retryAtMs = Infinity;
   #retryMs: number;
@@ -164,7 +168,8 @@ export class TableFileSource {
     if (seen === this.#handled && performance.now() < this.#retryAtMs) return;
 
     if (!(await this.#settle(seen))) {
-      return this.#record.fail("unreadable", `${file} did not stand still for ${SETTLE_MS} ms in ${SETTLE_MS_MAX} ms`);
+      this.#handled = ""; // it may come to rest as the version that was handled, and then the error must be taken back
+      return this.#record.fail("unreadable", `${file} has kept changing for ${SETTLE_MS_MAX} ms`);
     }
     const read = await readTableFile(file, bytesMax);
     if (this.#closing.signal.aborted) return;
@@ -184,16 +189,27 @@ export class TableFileSource {
     await this.#load(job, read.fingerprint);
   }
 
-  /** Waits until the file has stood still for `SETTLE_MS`; false when it never does. */
+  /** Waits until the file has stood still for as long as the way it is written asks; false when it never does. */
   async #settle(seen: string): Promise<boolean> {
     const deadlineMs = performance.now() + SETTLE_MS_MAX;
-    for (let last = seen; performance.now() < deadlineMs;) {
-      await delay(SETTLE_MS, undefined, { signal: this.#closing.signal });
+    let last = seen;
+    let inPlace = seen !== this.#handled && this.#isWrittenInPlace(seen);
+    while (performance.now() < deadlineMs) {
+      await delay(inPlace ? SETTLE_IN_PLACE_MS : SETTLE_MS, undefined, { signal: this.#closing.signal });
       const now = await fingerprintOf(this.#options.file);
-      if (now === last) return true;
+      if (now === last) {
+        this.#inode = inodeOf(now);
+        return true;
+      }
+      inPlace = inodeOf(now) === inodeOf(last) || this.#isWrittenInPlace(now);
       last = now;
     }
     return false;
+  }
+
+  /** A new version under the inode that was there before, or where nothing was: nobody renamed it into place whole, as far as can be told. */
+  #isWrittenInPlace(fingerprint: string): boolean {
+    return inodeOf(fingerprint) === this.#inode || this.#inode.startsWith("error:");
   }
 
   async #load(job: LoadJob, fingerprint: string): Promise<void> {

@@ -21,6 +21,11 @@ export async function fingerprintOf(file: string): Promise<string> {
   }
 }
 
+/** Which file, whatever its version: the part of a fingerprint that stays when it is written in place. "error:CODE" for none. */
+export function inodeOf(fingerprintText: string): string {
+  return fingerprintText.split(":", 2).join(":");
+}
+
 /**
  * Reads a regular file of at most `bytesMax` bytes. Never throws. The fingerprint belongs to the bytes: a writer that was
  * at work meanwhile makes it differ from what `fingerprintOf` says afterwards, so that the file is read again.

@@ -56,7 +56,7 @@ export class ReloadRecord {
     }
     const { version, digest, counts } = table;
     log.info("table in use", { source: this.#source, version, digest, ...counts, warnings: warnings.length, tookMs });
-    this.#logLines(warnings, (line) => log.warn(line));
+    this.#logLines(warnings, (line) => log.warn(line, { source: this.#source }));
     this.#deps.onReload("applied");
   }
 
@@ -80,7 +80,8 @@ export class ReloadRecord {
     const { version, digest: inUse } = cell.current;
     const kept = version === 0 ? "there is no table yet" : `table ${version} (${inUse}) stays in use`;
     log.error(`table not loaded, ${kept}: ${message}`, { source: this.#source, kind, problems: problems.length });
-    if (problems.length > 1) this.#logLines(problems, (line) => log.error(line));
+    // The first is in the message.
+    this.#logLines(problems.slice(1), (line) => log.error(line, { source: this.#source }));
     onReload(kind === "missing" || kind === "unreadable" ? "unreadable" : "rejected");
   }
 

@@ -58,6 +58,12 @@ export const metricInfos = {
     help: "Since the current table was published.",
     aggregator: "max",
   },
+  sidelane_table_stale: {
+    type: "gauge",
+    labels: [],
+    help: "1 while the newest content of the table file could not be used and an older table is, else 0.",
+    aggregator: "max",
+  },
   sidelane_event_loop_delay_seconds: {
     type: "gauge",
     labels: ["quantile"],

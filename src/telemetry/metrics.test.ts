@@ -67,6 +67,7 @@ describe("names", () => {
       sidelane_table_version: "gauge",
       sidelane_table_reloads_total: "counter",
       sidelane_table_age_seconds: "gauge",
+      sidelane_table_stale: "gauge",
       sidelane_event_loop_delay_seconds: "gauge",
     });
     for (const { help } of families.values()) expect(help).not.toBe("");
@@ -300,6 +301,21 @@ describe("the rest", () => {
     });
   });
 
+  test("the table is stale from a failed reload to the next good one", async () => {
+    const telemetry = made();
+    const stale = async (): Promise<unknown> =>
+      (await lines(telemetry, "sidelane_table_stale")).map(({ value }) => value);
+    expect(await stale()).toEqual([0]);
+    for (const failed of ["rejected", "unreadable"] as const) {
+      for (const good of ["applied", "unchanged"] as const) {
+        telemetry.recordTableReload(failed);
+        expect(await stale()).toEqual([1]);
+        telemetry.recordTableReload(good);
+        expect(await stale()).toEqual([0]);
+      }
+    }
+  });
+
   test("event loop delay by quantile, never negative", async () => {
     const samples = await lines(made({ processMetrics: true }), "sidelane_event_loop_delay_seconds");
     expect(samples.map(({ labels }) => labels["quantile"])).toEqual(["0.5", "0.99", "1"]);
@@ -331,6 +347,7 @@ describe("several processes as one", () => {
       telemetry.recordTableReload("applied");
     }
     two.routeStats("checkout", "inbound", "http1", "pr-7", "sandbox").record(500, 1);
+    two.recordTableReload("rejected");
     nowMs = 3000;
 
     const text = await Telemetry.mergeAndFormat([await sent(one), await sent(two)]);
@@ -345,6 +362,7 @@ describe("several processes as one", () => {
     expect(of("sidelane_retries_total")).toMatchObject([{ value: 2 }]);
     expect(of("sidelane_table_version")).toMatchObject([{ value: 4 }]);
     expect(of("sidelane_table_age_seconds")).toMatchObject([{ value: 3 }]);
+    expect(of("sidelane_table_stale")).toMatchObject([{ value: 1 }]);
     expect(of("sidelane_table_reloads_total").find(({ labels }) => labels["result"] === "applied")?.value).toBe(2);
     const duration = of("sidelane_request_duration_seconds").filter(
       ({ labels }) => labels["destination"] === "baseline",

@@ -114,6 +114,7 @@ export class Telemetry {
   sandboxLabelsMax: number;
   #tableVersion = 0;
   #tablePublishedAtMs = Number.NaN;
+  #tableStale = false;
   readonly #routes = new Map<string, RouteStats>();
   readonly #sandboxes = new Set<string>();
   readonly #services = new Set<string>();
@@ -160,9 +161,10 @@ export class Telemetry {
     this.#tablePublishedAtMs = this.#nowMs();
   }
 
-  /** One attempt to load a table ended. */
+  /** One attempt to load a table ended; until one ends well again, a failed one leaves the table stale. */
   recordTableReload(result: TableReloadResult): void {
     this.tableReloads[result]++;
+    this.#tableStale = result === "rejected" || result === "unreadable";
   }
 
   /**
@@ -270,6 +272,7 @@ export class Telemetry {
         ? []
         : [{ labels: {}, value: (this.#nowMs() - this.#tablePublishedAtMs) / 1000 }],
     );
+    add("sidelane_table_stale", () => [{ labels: {}, value: Number(this.#tableStale) }]);
     add("sidelane_event_loop_delay_seconds", () => this.#eventLoopDelay?.samples() ?? []);
   }
 

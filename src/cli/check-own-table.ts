@@ -1,0 +1,71 @@
+import { statSync } from "node:fs";
+import { relative } from "node:path";
+import { loadTable } from "../config/load-table.ts";
+import { toProblems } from "../config/problem.ts";
+import type { Problem } from "../config/problem.ts";
+import type { ProxyConfig } from "../config/proxy-config.ts";
+import type { SourceMap } from "../config/yaml.ts";
+import { CompiledTable } from "../routing/compiled-table.ts";
+import { valueAt } from "../routing/finding.ts";
+import type { Finding } from "../routing/finding.ts";
+import { nearest } from "../routing/nearest.ts";
+import { RefusedError } from "./command.ts";
+import { readFile } from "./read-file.ts";
+
+/** What a config and the table it names say about each other. `problems` are the table's own. */
+export interface OwnTable {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** Compares a good config with its table. A table that is not there only draws a warning: it may be mounted later. */
+export function checkOwnTable(config: ProxyConfig, source: SourceMap): OwnTable {
+  const inside = relative("", config.table.file);
+  const file = inside === "" || inside.startsWith("..") ? config.table.file : inside;
+  let content: Buffer;
+  try {
+    // Reading a pipe would wait for its writer.
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() === false) throw new RefusedError(`${file}: not a file`);
+    content = readFile(file);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const why = "so the config was not compared with its table";
+    return {
+      problems: [],
+      warnings: toProblems([{ place: valueAt("table", "file"), message: `table.file ${message}`, why }], source),
+    };
+  }
+  const result = loadTable(content, file);
+  if (!result.ok) return { problems: result.problems, warnings: [] };
+  const table = new CompiledTable(result.image, 1, result.digest);
+  return { problems: [], warnings: toProblems([...lostService(config, table, file)], source) };
+}
+
+/** Like the sidecar's own warning: no key can choose what the table does not know. Outbound listeners do not need it. */
+function* lostService({ service, listeners }: ProxyConfig, table: CompiledTable, file: string): Generator<Finding> {
+  if (listeners.every(({ direction }) => direction === "outbound")) return;
+  const id = table.serviceByName(service);
+  if (id === -1) {
+    const names = Array.from({ length: table.counts.services }, (_, index) => table.serviceName(index));
+    const guess = nearest(service, names);
+    yield {
+      place: valueAt("service"),
+      message: `service ${service} is not in ${file}`,
+      why: "no key can reach it",
+      hint: guess === undefined ? "add it to the table's services or to a sandbox" : `did you mean ${guess}?`,
+    };
+    return;
+  }
+  const ports = table.portNames(id); // an only port without a name takes any
+  for (const [index, listener] of listeners.entries()) {
+    if (listener.direction !== "inbound" || table.servicePortByName(id, listener.port) !== -1) continue;
+    const given = listener.port === "" ? "no port" : `port ${listener.port}`;
+    const guess = nearest(listener.port, ports) ?? ports[0] ?? "";
+    yield {
+      place: listener.port === "" ? valueAt("listeners", index) : valueAt("listeners", index, "port"),
+      message: `listener ${listener.name} has ${given}, and in ${file} service ${service} has the ports ${ports.join(", ")}`,
+      why: "no key can reach it",
+      hint: `write port: ${guess}`,
+    };
+  }
+}
