@@ -360,7 +360,7 @@ describe("start and stop", () => {
     expect((error as Error).message).toMatch(
       /cannot listen on admin\.address 127\.0\.0\.1:\d+: another process has it/,
     );
-    await expect(startAdmin("15000", backend, log)).rejects.toThrow(/the port is missing/);
+    await expect(startAdmin("15000", backend, log)).rejects.toThrow(/the host is missing, write 127\.0\.0\.1:15000/);
     await expect(startAdmin("203.0.113.1:0", backend, log)).rejects.toThrow(/does not have that address/);
   });
 

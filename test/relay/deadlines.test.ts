@@ -47,15 +47,15 @@ describeRelay("deadlines", (mode) => {
     expect(await peer.ended()).toMatch(/fin|reset/);
   });
 
-  test("timeouts.bodyMs after an early answer has begun: a reset, counted for what it is", async () => {
-    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { bodyMs: 200 } });
+  test("timeouts.requestMs after an early answer has begun: a reset, counted for what it is", async () => {
+    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { requestMs: 400 } });
     client.send("POST / HTTP/1.1\r\nHost: checkout\r\nContent-Length: 10\r\n\r\nabc");
     const peer = await backend.accept();
     await peer.until("abc");
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
     await client.until("abc");
     expect(await client.ended()).toBe("reset");
-    expect(await sidecar.metric("sidelane_requests_total", { reason: "request-timeout", code: "200" })).toBe(1);
+    expect(await sidecar.metric("sidelane_requests_total", { reason: "response-aborted", code: "200" })).toBe(1);
   });
 
   test("timeouts.bodyMs does not count the time in which the endpoint did not read", async () => {
