@@ -1,7 +1,6 @@
 // docs/errors.md from base/reasons.ts.
 
-import { decisionReasons, failureReasons } from "../src/base/reasons.ts";
-import { errorsDocUrl } from "../src/base/links.ts";
+import { decisionReasons, failureReasons, problemType } from "../src/base/reasons.ts";
 import type { Reason, ReasonInfo } from "../src/base/reasons.ts";
 
 /** Ends of an exchange that no answer can report. */
@@ -34,7 +33,7 @@ puts on a forwarded response:
 
 \`\`\`json
 {
-  "type": "${errorsDocUrl("sandbox-unavailable")}",
+  "type": "${problemType("sandbox-unavailable")}",
   "title": "sandbox unavailable",
   "status": 503,
   "detail": "what exactly happened, with the names of the service and the endpoint",

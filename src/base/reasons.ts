@@ -276,3 +276,8 @@ export function reasonInfo(reason: Reason): ReasonInfo {
     ? decisionReasons[reason as DecisionReason]
     : failureReasons[reason as FailureReason];
 }
+
+/** The `type` of a problem (RFC 9457 §3.1.1): a stable name, not an address; docs/errors.md has a section for each. */
+export function problemType(reason: Reason): string {
+  return `urn:sidelane:error:${reason}`;
+}

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { errorsDocUrl } from "../../src/base/links.ts";
+import { problemType } from "../../src/base/reasons.ts";
 import { describeRelay, startSidecar, startTrio } from "../support/sidecar.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -18,7 +18,7 @@ describeRelay("answers of our own (RFC 9457)", (mode) => {
     expect(answer.field("cache-control")).toBe("no-store");
     const { detail, ...rest } = JSON.parse(answer.body) as Record<string, unknown>;
     expect(rest).toEqual({
-      type: errorsDocUrl("sandbox-unavailable"),
+      type: problemType("sandbox-unavailable"),
       title: "sandbox unavailable",
       status: 503,
       reason: "sandbox-unavailable",

@@ -12,14 +12,8 @@
 // key that the next hop sees into a silent visit to the baseline. What yields nothing: a member without '=', one without
 // a name, one without a value.
 import type { Found } from "./found.ts";
+import { COMMA, EQUALS, HTAB, PERCENT, SEMICOLON, SP } from "./octets.ts";
 import { percentDecode } from "./percent.ts";
-
-const HTAB = 0x09;
-const SP = 0x20;
-const PERCENT = 0x25;
-const COMMA = 0x2c;
-const SEMICOLON = 0x3b;
-const EQUALS = 0x3d;
 
 /**
  * Looks for the member called `name` in one `baggage` field value, bytes[start, end), and sets `found` to its decoded value

@@ -1,6 +1,6 @@
 import type { Found } from "./found.ts";
+import { PERCENT } from "./octets.ts";
 
-const PERCENT = 0x25;
 /** U+FFFD in UTF-8. */
 const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
 /** One octet can become the three of U+FFFD; nothing grows more. */

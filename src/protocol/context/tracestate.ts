@@ -7,11 +7,8 @@
 // Guarantees as in baggage.ts: the name compared only at the start of a member and exactly, each byte looked at once,
 // nothing allocated. Values are opaque: no percent-decoding, no properties.
 import type { Found } from "./found.ts";
+import { COMMA, EQUALS, HTAB, SP } from "./octets.ts";
 
-const HTAB = 0x09;
-const SP = 0x20;
-const COMMA = 0x2c;
-const EQUALS = 0x3d;
 const TILDE = 0x7e;
 const VALUE_BYTES_MAX = 256;
 

@@ -1,7 +1,6 @@
 // Answers of Sidelane's own (DESIGN §3.5): problem details (RFC 9457) that say what happened, where, and what to do. They
 // carry `server: sidelane`, so that nobody takes them for the app's.
-import { type Reason, reasonInfo } from "../../base/reasons.ts";
-import { errorsDocUrl } from "../../base/links.ts";
+import { type Reason, problemType, reasonInfo } from "../../base/reasons.ts";
 
 /** What an answer says beyond its reason. */
 export interface AnswerContext {
@@ -47,7 +46,7 @@ export function answerBytes(
     info.status === 200
       ? ""
       : `${JSON.stringify({
-          type: errorsDocUrl(reason),
+          type: problemType(reason),
           title: info.title,
           status: info.status,
           detail: context.detail === "" ? info.advice : `${context.detail}; ${info.advice}`,
