@@ -1,14 +1,15 @@
 // Head parse and rewrite: what a message costs before and after its decision.
 import { Buffer } from "node:buffer";
 import { defaultLimits } from "../../src/base/limits.ts";
-import { FieldTable } from "../../src/protocol/http1/field-table.ts";
+import { FieldTable } from "../../src/protocol/field-table.ts";
+import { http1Fields } from "../../src/protocol/http1/field-ids.ts";
 import { RequestHead, parseRequestHead } from "../../src/protocol/http1/request-head.ts";
 import { ResponseHead, parseResponseHead } from "../../src/protocol/http1/response-head.ts";
 import { writeRequestHead, writeResponseHead } from "../../src/protocol/http1/serialise.ts";
 import { backendResponse, loadHeads } from "../load/requests.ts";
 import type { Bench } from "./measure.ts";
 
-const table = new FieldTable(["baggage"]);
+const table = new FieldTable(["baggage"], http1Fields);
 const request = new RequestHead();
 const response = new ResponseHead();
 const out = Buffer.alloc(64 * 1024);

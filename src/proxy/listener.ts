@@ -10,8 +10,9 @@ import type { Limits, Timeouts } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { FailureReason } from "../base/reasons.ts";
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
-import { latin1 } from "../protocol/http1/bytes.ts";
-import { FieldTable, fieldIds } from "../protocol/http1/field-table.ts";
+import { latin1 } from "../protocol/bytes.ts";
+import { FieldTable } from "../protocol/field-table.ts";
+import { fieldIds, http1Fields } from "../protocol/http1/field-ids.ts";
 import { parseEndpoint } from "../routing/endpoint-name.ts";
 import type { Decision } from "../routing/decide.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
@@ -78,7 +79,7 @@ export class Listener implements ListenerContext {
     this.#deps = deps;
     const watched = watchedFields(proxy);
     this.firstLogged = deps.accessLog === undefined ? 0 : fieldIds.watched + watched.length;
-    this.fields = new FieldTable(deps.accessLog === undefined ? watched : [...watched, ...loggedFields]);
+    this.fields = new FieldTable(deps.accessLog === undefined ? watched : [...watched, ...loggedFields], http1Fields);
     // A name that is no plain word is told by its position, in a form that no plain word has.
     const word = /^[A-Za-z0-9-]+$/.test(config.name) ? config.name : `_${proxy.listeners.indexOf(config)}`;
     const token = `sidelane-${deps.instanceId}-${word}`;

@@ -2,9 +2,9 @@
 // target) and kept in a `Route`; a request then costs the look-up of its key and one Map access. A new table starts
 // with no routes: an old one is never consulted again, and dies with the last exchange that holds one of its routes.
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
-import { fieldIds } from "../protocol/http1/field-table.ts";
+import { fieldIds } from "../protocol/http1/field-ids.ts";
 import type { RequestHead } from "../protocol/http1/request-head.ts";
-import { latin1, textOf } from "../protocol/http1/bytes.ts";
+import { latin1, textOf } from "../protocol/bytes.ts";
 import { Found } from "../protocol/context/found.ts";
 import { findBaggageMember } from "../protocol/context/baggage.ts";
 import { findTracestateMember } from "../protocol/context/tracestate.ts";

@@ -12,7 +12,7 @@
 // full is written at once.
 import net from "node:net";
 import { coarse, onTurnEnd, wantTurnEnd } from "../base/clock.ts";
-import { copyBytes } from "../protocol/http1/bytes.ts";
+import { copyBytes } from "../protocol/bytes.ts";
 import {
   type NativeHandle,
   type WriteRequest,

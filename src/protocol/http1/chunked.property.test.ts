@@ -2,7 +2,7 @@
 // agrees on what is complete.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { latin1, textOf } from "./bytes.ts";
+import { latin1, textOf } from "../bytes.ts";
 import { type ChunkLimits, ChunkScanner } from "./chunked.ts";
 import { FAULTY } from "./head.ts";
 

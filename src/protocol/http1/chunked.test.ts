@@ -1,7 +1,7 @@
 // Chunked bodies, attack by attack. Rows are named as in docs/proxy-behaviour.md.
 import { describe, expect, test } from "vitest";
 import { reasonInfo } from "../../base/reasons.ts";
-import { latin1, textOf } from "./bytes.ts";
+import { latin1, textOf } from "../bytes.ts";
 import { type ChunkLimits, ChunkScanner } from "./chunked.ts";
 import { FAULTY } from "./head.ts";
 

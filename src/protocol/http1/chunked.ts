@@ -6,9 +6,9 @@
 // Trailers are collected, checked and handed out whole.
 //
 // Limits: sizes below 2^53, extension bytes per message, trailer bytes and fields. Memory: the trailer section only.
-import { CR, FIELD_VALUE, HEX, LF, SEMICOLON, isBlank } from "./bytes.ts";
+import { CR, FIELD_VALUE, HEX, LF, SEMICOLON, isBlank } from "../bytes.ts";
 import { faults, type Fault } from "./faults.ts";
-import { FieldTable } from "./field-table.ts";
+import { FieldTable } from "../field-table.ts";
 import { FAULTY, Head, INCOMPLETE } from "./head.ts";
 import { putSentinel, scanFields } from "./scan-fields.ts";
 import { forwardableTrailer } from "./trailer-fields.ts";

@@ -1,7 +1,8 @@
 // Cuts that are only known once the whole head is: they walk it a second time, which few messages need.
-import { COLON, LF, TOKEN_LOWER, eachListElement, equalsToken, isBlank, latin1 } from "./bytes.ts";
+import { COLON, LF, TOKEN_LOWER, eachListElement, equalsToken, isBlank, latin1 } from "../bytes.ts";
 import { faults } from "./faults.ts";
-import { type FieldTable, fieldIds } from "./field-table.ts";
+import type { FieldTable } from "../field-table.ts";
+import { fieldIds } from "./field-ids.ts";
 import type { Head } from "./head.ts";
 
 /**

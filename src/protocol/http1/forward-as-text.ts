@@ -1,9 +1,10 @@
 // What becomes of one head, as text: for tests, which say in one line what goes in and what comes out.
 import { defaultLimits } from "../../base/limits.ts";
 import { reasonInfo } from "../../base/reasons.ts";
-import { latin1, textOf } from "./bytes.ts";
+import { latin1, textOf } from "../bytes.ts";
 import type { Fault } from "./faults.ts";
-import { FieldTable } from "./field-table.ts";
+import { FieldTable } from "../field-table.ts";
+import { http1Fields } from "./field-ids.ts";
 import { FAULTY, type HeadLimits, INCOMPLETE } from "./head.ts";
 import { RequestHead, parseRequestHead } from "./request-head.ts";
 import { ResponseHead, bodyKinds, parseResponseHead } from "./response-head.ts";
@@ -21,8 +22,8 @@ export interface Outcome {
 }
 
 /** Carriers of the tests: two fields whose names are of no other interest. */
-const fields = new FieldTable(["baggage", "X-Sandbox"]);
-const responseFields = new FieldTable();
+const fields = new FieldTable(["baggage", "X-Sandbox"], http1Fields);
+const responseFields = new FieldTable([], http1Fields);
 const via = latin1("via: 1.1 me\r\n");
 const authority = latin1("app:8080");
 

@@ -1,6 +1,6 @@
 // Content-Length and Transfer-Encoding (RFC 9112 §6): where two parsers that disagree make a smuggled request. What is not
 // plain is refused; what is legal but unusual is forwarded in plain form, so that nobody behind us reads it otherwise.
-import { COLON, COMMA, SPACE, eachListElement, equalsToken, isBlank, latin1, parseDecimal } from "./bytes.ts";
+import { COLON, COMMA, SPACE, eachListElement, equalsToken, isBlank, latin1, parseDecimal } from "../bytes.ts";
 import { type Fault, faults } from "./faults.ts";
 import type { Head } from "./head.ts";
 

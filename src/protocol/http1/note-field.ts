@@ -1,7 +1,7 @@
 // What the fields that a relay has to know mean, taken into the `Head` as the scan meets them.
-import { DIGIT_0, NOT_A_NUMBER, eachListElement, equalsToken, latin1, parseDecimal } from "./bytes.ts";
+import { DIGIT_0, NOT_A_NUMBER, eachListElement, equalsToken, latin1, parseDecimal } from "../bytes.ts";
 import { faults } from "./faults.ts";
-import { fieldIds } from "./field-table.ts";
+import { fieldIds } from "./field-ids.ts";
 import { noteContentLength, noteTransferEncoding } from "./framing-fields.ts";
 import type { Head } from "./head.ts";
 

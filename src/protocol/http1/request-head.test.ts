@@ -4,8 +4,9 @@
 import { describe, expect, test } from "vitest";
 import { defaultLimits } from "../../base/limits.ts";
 import { forwardRequest } from "./forward-as-text.ts";
-import { latin1 } from "./bytes.ts";
-import { FieldTable } from "./field-table.ts";
+import { latin1 } from "../bytes.ts";
+import { FieldTable } from "../field-table.ts";
+import { http1Fields } from "./field-ids.ts";
 import { FAULTY } from "./head.ts";
 import { RequestHead, parseRequestHead } from "./request-head.ts";
 import { cutMaxForwards, writeRequestHead } from "./serialise.ts";
@@ -495,7 +496,7 @@ describe("forwarded", () => {
 });
 
 describe("Via and Max-Forwards", () => {
-  const table = new FieldTable();
+  const table = new FieldTable([], http1Fields);
   const forward = (text: string): string => {
     const bytes = new Uint8Array(text.length + 1);
     bytes.set(latin1(text));
@@ -524,7 +525,7 @@ describe("Via and Max-Forwards", () => {
 });
 
 describe("what the relay is told", () => {
-  const table = new FieldTable(["baggage"]);
+  const table = new FieldTable(["baggage"], http1Fields);
   const head = new RequestHead();
   const parse = (text: string): { readonly bytes: Uint8Array; readonly after: number } => {
     const bytes = new Uint8Array(text.length + 1);

@@ -16,10 +16,11 @@ import {
   equalsToken,
   latin1,
   parseDecimal,
-} from "./bytes.ts";
+} from "../bytes.ts";
 import { faults } from "./faults.ts";
 import { cutField, cutNominated, sortCuts } from "./cuts.ts";
-import { type FieldTable, fieldIds } from "./field-table.ts";
+import type { FieldTable } from "../field-table.ts";
+import { fieldIds } from "./field-ids.ts";
 import { FAULTY, Head, type HeadLimits, INCOMPLETE } from "./head.ts";
 import { putSentinel, scanFields } from "./scan-fields.ts";
 

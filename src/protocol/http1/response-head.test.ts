@@ -1,8 +1,9 @@
 // Responses of endpoints, case by case. Rows are named as in docs/proxy-behaviour.md.
 import { describe, expect, test } from "vitest";
 import { defaultLimits } from "../../base/limits.ts";
-import { latin1 } from "./bytes.ts";
-import { FieldTable } from "./field-table.ts";
+import { latin1 } from "../bytes.ts";
+import { FieldTable } from "../field-table.ts";
+import { http1Fields } from "./field-ids.ts";
 import { forwardResponse } from "./forward-as-text.ts";
 import { ResponseHead, parseResponseHead } from "./response-head.ts";
 import { cutTransferEncoding, writeResponseHead } from "./serialise.ts";
@@ -220,7 +221,7 @@ describe("forwarded", () => {
     const bytes = new Uint8Array(text.length + 1);
     bytes.set(latin1(text));
     const head = new ResponseHead();
-    const after = parseResponseHead(head, bytes, 0, text.length, new FieldTable(), defaultLimits, false);
+    const after = parseResponseHead(head, bytes, 0, text.length, new FieldTable([], http1Fields), defaultLimits, false);
     cutTransferEncoding(head);
     const to = new Uint8Array(1024);
     const end = writeResponseHead(head, bytes, after, to, 0, "close", latin1("x-sidelane-route: a\r\n"));

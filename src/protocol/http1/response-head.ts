@@ -1,8 +1,9 @@
 // The head of a response: status line (RFC 9112 §4), fields (§5) and how the body is delimited (§6.3).
-import { CR, FIELD_VALUE, LF, SLASH, SPACE } from "./bytes.ts";
+import { CR, FIELD_VALUE, LF, SLASH, SPACE } from "../bytes.ts";
 import { faults } from "./faults.ts";
 import { cutField, cutNominated } from "./cuts.ts";
-import { type FieldTable, fieldIds } from "./field-table.ts";
+import type { FieldTable } from "../field-table.ts";
+import { fieldIds } from "./field-ids.ts";
 import { FAULTY, Head, type HeadLimits, INCOMPLETE } from "./head.ts";
 import { putSentinel, scanFields } from "./scan-fields.ts";
 

@@ -7,9 +7,9 @@
 // Limits: the caller's. Mechanism: a NUL is written behind the last byte that may be looked at (`putSentinel`), which no
 // character class contains; the inner loops therefore need no bounds check.
 import { assert } from "../../base/assert.ts";
-import { COLON, CR, DELETE, LF, NUL, SPACE, TAB, TOKEN_LOWER, isBlank } from "./bytes.ts";
+import { COLON, CR, DELETE, LF, NUL, SPACE, TAB, TOKEN_LOWER, isBlank } from "../bytes.ts";
 import { faults } from "./faults.ts";
-import type { FieldTable } from "./field-table.ts";
+import type { FieldTable } from "../field-table.ts";
 import { FAULTY, type Head, INCOMPLETE } from "./head.ts";
 import { noteField } from "./note-field.ts";
 

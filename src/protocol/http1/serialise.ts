@@ -1,7 +1,7 @@
 // The forwarded form of a head: the bytes as they came, in order and case, without the cuts, with what RFC 9110 §7.6 asks
 // to add. One pass, straight into the buffer that is written to the socket.
 import { assert } from "../../base/assert.ts";
-import { copyBytes, CR, LF, SPACE, latin1 } from "./bytes.ts";
+import { copyBytes, CR, LF, SPACE, latin1 } from "../bytes.ts";
 import { sortCuts } from "./cuts.ts";
 import type { Head } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";

@@ -1,5 +1,5 @@
 // What may stand in a trailer section that is forwarded (RFC 9110 §6.5.1).
-import { LF, TOKEN_LOWER, equalsToken, latin1 } from "./bytes.ts";
+import { LF, TOKEN_LOWER, equalsToken, latin1 } from "../bytes.ts";
 
 /**
  * Fields that a recipient must not take from trailers: framing, routing, authentication, request modifiers, response

@@ -12,7 +12,7 @@ import type { Limits, Timeouts } from "../../base/limits.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
 import { ChunkScanner } from "../../protocol/http1/chunked.ts";
-import type { FieldTable } from "../../protocol/http1/field-table.ts";
+import type { FieldTable } from "../../protocol/field-table.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
 import { RequestHead, parseRequestHead } from "../../protocol/http1/request-head.ts";
 import type { Decision } from "../../routing/decide.ts";

@@ -15,7 +15,7 @@
 import { coarse, turnNowMs } from "../../base/clock.ts";
 import type { FailureReason, Reason } from "../../base/reasons.ts";
 import { reasonInfo } from "../../base/reasons.ts";
-import { copyBytes } from "../../protocol/http1/bytes.ts";
+import { copyBytes } from "../../protocol/bytes.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 import { type ResponseHead, bodyKinds } from "../../protocol/http1/response-head.ts";
 import {

@@ -1,7 +1,7 @@
 // Access log lines. The strings are made only for exchanges while the log is on.
 import type { Reason } from "../../base/reasons.ts";
-import { textOf } from "../../protocol/http1/bytes.ts";
-import { fieldIds } from "../../protocol/http1/field-table.ts";
+import { textOf } from "../../protocol/bytes.ts";
+import { fieldIds } from "../../protocol/http1/field-ids.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 import type { Router } from "../router.ts";
 import type { Http1Downstream, ListenerContext } from "./downstream.ts";

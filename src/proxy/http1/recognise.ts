@@ -1,6 +1,6 @@
 // Two questions about a request that are asked before there is an exchange.
-import { TOKEN_LOWER, latin1 } from "../../protocol/http1/bytes.ts";
-import { fieldIds } from "../../protocol/http1/field-table.ts";
+import { TOKEN_LOWER, latin1 } from "../../protocol/bytes.ts";
+import { fieldIds } from "../../protocol/http1/field-ids.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 
 const HEAD_AND_SPACE = latin1("HEAD ");

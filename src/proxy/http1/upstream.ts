@@ -6,7 +6,8 @@
 import { coarse } from "../../base/clock.ts";
 import type { FailureReason } from "../../base/reasons.ts";
 import { ChunkScanner } from "../../protocol/http1/chunked.ts";
-import { FieldTable } from "../../protocol/http1/field-table.ts";
+import { FieldTable } from "../../protocol/field-table.ts";
+import { http1Fields } from "../../protocol/http1/field-ids.ts";
 import { faults } from "../../protocol/http1/faults.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
 import { ResponseHead, bodyKinds, parseResponseHead } from "../../protocol/http1/response-head.ts";
@@ -18,7 +19,7 @@ import type { Http1Pool } from "./pool.ts";
 
 /** One for all connections: a head is parsed and forwarded in one go. */
 const head = new ResponseHead();
-const fields = new FieldTable();
+const fields = new FieldTable([], http1Fields);
 
 /** A connection to an endpoint. */
 export class Http1Upstream implements WireOwner {
