@@ -34,8 +34,9 @@ export class FieldTable {
       const slot = slotOf(name.length, name[0] as number, name[name.length - 1] as number);
       (slots[slot] ??= []).push({ name, id });
     };
-    for (const [name, id] of fixed) add(name, id);
+    // Watched ones first: a carrier may be a field that is known for another reason, and a key matters most.
     watched.forEach((name, index) => add(name, WATCHED + index));
+    for (const [name, id] of fixed) add(name, id);
     this.#slots = slots;
   }
 
