@@ -11,6 +11,7 @@ import type { Log } from "../base/log.ts";
 import type { FailureReason } from "../base/reasons.ts";
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
 import { latin1 } from "../protocol/bytes.ts";
+import type { Detected } from "../protocol/detect.ts";
 import { FieldTable } from "../protocol/field-table.ts";
 import { fieldIds, http1Fields } from "../protocol/http1/field-ids.ts";
 import { parseEndpoint } from "../routing/endpoint-name.ts";
@@ -18,9 +19,12 @@ import type { Decision } from "../routing/decide.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
 import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
 import { answerBytes } from "./http1/answers.ts";
+import type { Connection } from "./connection.ts";
+import { Detector } from "./detector.ts";
 import { Http1Downstream, type ListenerContext } from "./http1/downstream.ts";
 import { loggedFields } from "./http1/log-exchange.ts";
-import { type Router, watchedFields } from "./router.ts";
+import { type Protocol, type Router, watchedFields } from "./router.ts";
+import { Wire, nobody } from "./wire.ts";
 
 /** Connections that are being told that there is no room; beyond them there is only a reset. */
 const TURNED_AWAY_MAX = 256;
@@ -61,7 +65,7 @@ export class Listener implements ListenerContext {
   readonly #deps: ListenerDeps;
   readonly #server: Server;
   /** All connections; a connection knows its index, so that removal is a swap with the last. */
-  readonly #downstreams: Http1Downstream[] = [];
+  readonly #connections: Connection[] = [];
   /** Connections beyond the limit, and when they began to be told so. */
   readonly #turnedAway = new Map<Socket, number>();
   /** Kept as long as the table: its sandboxes' labels are freed with it. */
@@ -96,9 +100,26 @@ export class Listener implements ListenerContext {
       return;
     }
     connections.count++;
-    const downstream = new Http1Downstream(socket, this);
-    downstream.index = this.#downstreams.length;
-    this.#downstreams.push(downstream);
+    const connection = this.#open(Wire.accept(socket, nobody), this.config.protocol);
+    connection.index = this.#connections.length;
+    this.#connections.push(connection);
+  }
+
+  #open(wire: Wire, protocol: ListenerConfig["protocol"]): Connection {
+    switch (protocol) {
+      case "auto":
+        return new Detector(wire, this);
+      case "http1":
+        return new Http1Downstream(wire, this);
+    }
+  }
+
+  /** The first bytes have told what a connection speaks: whoever speaks that takes it over, with these bytes. */
+  handOver(from: Connection, _protocol: Detected, bytes: Uint8Array, end: number): void {
+    const next = this.#open(from.wire, "http1");
+    next.index = from.index;
+    this.#connections[from.index] = next;
+    next.wire.owner.onBytes(bytes, end);
   }
 
   #turnAway(socket: Socket): void {
@@ -118,24 +139,28 @@ export class Listener implements ListenerContext {
     socket.end(answerBytes(reason, context, false, "close", undefined));
   }
 
-  remove(downstream: Http1Downstream): void {
-    const { index } = downstream;
-    const last = this.#downstreams.pop() as Http1Downstream;
-    if (last !== downstream) {
+  remove(connection: Connection): void {
+    const { index } = connection;
+    const last = this.#connections.pop() as Connection;
+    if (last !== connection) {
       last.index = index;
-      this.#downstreams[index] = last;
+      this.#connections[index] = last;
     }
     this.#deps.connections.count--;
-    if (this.#downstreams.length === 0) this.#whenEmpty?.();
+    if (this.#connections.length === 0) this.#whenEmpty?.();
   }
 
-  failureStats(decision: Decision | undefined, reason: FailureReason | Decision["reason"]): RouteStats {
+  failureStats(
+    decision: Decision | undefined,
+    reason: FailureReason | Decision["reason"],
+    protocol: Protocol = "http1",
+  ): RouteStats {
     const service = decision?.service ?? "";
     const destination = decision?.destination ?? "";
-    const at = `${service} ${destination} ${reason}`;
+    const at = `${protocol} ${service} ${destination} ${reason}`;
     let stats = this.#failureStats.get(at);
     if (stats === undefined) {
-      stats = this.telemetry.routeStats(service, this.config.direction, "http1", destination, reason);
+      stats = this.telemetry.routeStats(service, this.config.direction, protocol, destination, reason);
       this.#failureStats.set(at, stats);
     }
     return stats;
@@ -171,16 +196,16 @@ export class Listener implements ListenerContext {
   }
 
   get connectionCount(): number {
-    return this.#downstreams.length;
+    return this.#connections.length;
   }
 
   get idleCount(): number {
-    return this.#downstreams.reduce((count, downstream) => count + Number(downstream.idle), 0);
+    return this.#connections.reduce((count, connection) => count + Number(connection.idle), 0);
   }
 
   sweep(nowMs: number): void {
     // Backwards: a connection that ends takes the last one into its place.
-    for (let i = this.#downstreams.length - 1; i >= 0; i--) this.#downstreams[i]?.sweep(nowMs);
+    for (let i = this.#connections.length - 1; i >= 0; i--) this.#connections[i]?.sweep(nowMs);
     for (const [socket, sinceMs] of this.#turnedAway) {
       if (nowMs - sinceMs < TURNED_AWAY_MS) break;
       socket.destroy();
@@ -195,6 +220,7 @@ export class Listener implements ListenerContext {
   /** From now on answers announce the end of their connection; all requests are still served. */
   announceDrain(): void {
     this.draining = true;
+    for (const connection of this.#connections) connection.announceDrain();
   }
 
   /** Accepts no more connections. */
@@ -207,9 +233,9 @@ export class Listener implements ListenerContext {
   /** Ends idle connections now and the others after their exchange. Resolves when all are gone. */
   endConnections(): Promise<void> {
     this.ending = true;
-    for (let i = this.#downstreams.length - 1; i >= 0; i--) this.#downstreams[i]?.drain();
+    for (let i = this.#connections.length - 1; i >= 0; i--) this.#connections[i]?.drain();
     return new Promise((resolve) => {
-      if (this.#downstreams.length === 0) resolve();
+      if (this.#connections.length === 0) resolve();
       else this.#whenEmpty = resolve;
     });
   }
@@ -217,7 +243,7 @@ export class Listener implements ListenerContext {
   /** Ends everything at once. */
   close(): void {
     this.stopAccepting();
-    for (const downstream of [...this.#downstreams]) downstream.wire.reset();
+    for (const connection of [...this.#connections]) connection.wire.reset();
     for (const socket of this.#turnedAway.keys()) socket.destroy();
   }
 }

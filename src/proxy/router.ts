@@ -19,6 +19,9 @@ import type { EndpointRegistry } from "./endpoints/registry.ts";
 /** Routes of authorities that no table names: bounded, because clients choose them. */
 const PASSTHROUGH_MAX = 1000;
 
+/** What a connection speaks; the metric label. */
+export type Protocol = "http1" | "http2" | "tcp";
+
 /** Everything one kind of request needs on its way: made once, shared by all of them. */
 export interface Route {
   readonly decision: Decision;
@@ -49,7 +52,7 @@ function headerOf(carrier: ProxyConfig["tenancy"]["carriers"][number]): string {
   return carrier.kind === "header" ? carrier.name.toLowerCase() : carrier.kind;
 }
 
-/** Routes the requests of one listener. */
+/** Routes the requests of one listener in one protocol. */
 export class Router {
   /** Where the last key was found, for the access log; `keyFound` says whether there was one. */
   readonly key = new Found();
@@ -60,6 +63,7 @@ export class Router {
   readonly #cell: TableCell;
   readonly #registry: EndpointRegistry;
   readonly #telemetry: Telemetry;
+  readonly #protocol: Protocol;
   readonly #carriers: readonly CarrierAt[];
   #table: CompiledTable;
   #routes = new Map<number, Route>();
@@ -73,8 +77,10 @@ export class Router {
     cell: TableCell,
     registry: EndpointRegistry,
     telemetry: Telemetry,
+    protocol: Protocol,
   ) {
     this.#listener = listener;
+    this.#protocol = protocol;
     this.#config = config;
     this.#cell = cell;
     this.#registry = registry;
@@ -193,7 +199,7 @@ export class Router {
         direction === "outbound" &&
         ((endpoints.length === 0 && !decision.refuse) ||
           (reason === "sandbox" && this.#fallsBack(decision) && fallback === undefined)),
-      stats: this.#telemetry.routeStats(decision.service, direction, "http1", destination, reason),
+      stats: this.#telemetry.routeStats(decision.service, direction, this.#protocol, destination, reason),
       debugLine: latin1(
         `x-sidelane-route: ${service}=${destination};reason=${reason};table=${this.#table.version}\r\n`,
       ),

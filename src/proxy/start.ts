@@ -74,7 +74,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   });
   try {
     for (const listenerConfig of config.listeners) {
-      const router = new Router(listenerConfig, config, cell, registry, telemetry);
+      const router = new Router(listenerConfig, config, cell, registry, telemetry, "http1");
       const listener = new Listener(listenerConfig, config, router, listenerDeps);
       await listener.listen();
       listeners.push(listener);

@@ -11,6 +11,7 @@
 // `onDrain` when all has been taken: it resumes them. Between the two at most two reads accumulate, 128 KiB: an arena that is
 // full is written at once.
 import net from "node:net";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { coarse, onTurnEnd, wantTurnEnd } from "../base/clock.ts";
 import { copyBytes } from "../protocol/bytes.ts";
 import {
@@ -21,7 +22,7 @@ import {
   handleOf,
 } from "./native-handle.ts";
 
-/** What happens on a connection. */
+/** What happens on a connection. A wire's owner may change: whoever reads the first bytes hands it on. */
 export interface WireOwner {
   /** Received bytes[0, end), valid during the call only; `bytes[end]` may be overwritten. */
   onBytes(bytes: Uint8Array, end: number): void;
@@ -31,6 +32,15 @@ export interface WireOwner {
   onDrain(): void;
   onClose(error: Error | undefined): void;
 }
+
+/** The owner of a wire until somebody else is: nothing is read before that. */
+export const nobody: WireOwner = {
+  onBytes: () => {},
+  onEnd: () => {},
+  onBacklog: () => {},
+  onDrain: () => {},
+  onClose: () => {},
+};
 
 /** libuv reads at most 64 KiB per callback. */
 const READ_BYTES = 64 * 1024;
@@ -121,6 +131,8 @@ onTurnEnd(() => outbox.flush());
 /** One TCP connection. */
 export class Wire {
   readonly socket: net.Socket;
+  /** Hears what happens. */
+  owner: WireOwner;
   /** `onClose` has been called. */
   closed = false;
   /** Bytes are waiting in this process because the peer does not read. */
@@ -138,33 +150,60 @@ export class Wire {
   #mute = false;
   /** We connected: what the other side said before it went away is still worth reading. */
   #readsOn = false;
-  readonly #owner: WireOwner;
   #error: Error | undefined;
+  /** What a reset is sent on. */
+  #beneath: net.Socket;
 
-  /** Takes over an accepted socket. */
+  /** Takes over an accepted socket; nothing has been read from it. */
   static accept(accepted: net.Socket, owner: WireOwner): Wire {
-    if (WriteRequestOf === undefined) {
-      const wire = new Wire(accepted, owner);
-      // The public way: a fresh buffer per read.
-      accepted.on("data", (chunk: Uint8Array) => {
-        for (let at = 0; at < chunk.length && !wire.closed; at += READ_BYTES) {
-          const part = chunk.subarray(at, at + READ_BYTES);
-          readBuffer.set(part);
-          owner.onBytes(readBuffer, part.length);
-        }
-      });
-      wire.#established();
-      return wire;
-    }
+    if (WriteRequestOf === undefined) return Wire.acceptPublic(accepted, owner);
     // Nothing is read before the connection is established, so the callback always finds its wire.
     const socket = adopt(accepted, { buffer: readView, callback: (length) => wire.receive(length) });
     const wire = new Wire(socket, owner);
-    wire.#established();
+    wire.#established(true);
     return wire;
   }
 
-  /** Connects; `onConnect` is called once when the connection is established, `onClose` when that fails. */
-  static connect(host: string, port: number, owner: WireOwner, onConnect: () => void): Wire {
+  /**
+   * Takes over an accepted socket that Node reads and writes: TLS, or where direct writes are off.
+   *
+   * @param beneath the TCP connection under a TLS connection: only that one can be reset.
+   */
+  static acceptPublic(accepted: net.Socket, owner: WireOwner, beneath?: net.Socket): Wire {
+    const wire = new Wire(accepted, owner);
+    wire.#beneath = beneath ?? accepted;
+    wire.#receivePublic();
+    wire.#established(false);
+    return wire;
+  }
+
+  /**
+   * Connects; `onConnect` is called once when the connection is established, `onClose` when that fails.
+   *
+   * @param secure makes the TLS connection on top of the TCP connection, which it is given; then both count as one.
+   */
+  static connect(
+    host: string,
+    port: number,
+    owner: WireOwner,
+    onConnect: () => void,
+    secure?: (options: ConnectionOptions) => TLSSocket,
+  ): Wire {
+    if (secure !== undefined) {
+      const secured = secure({ host, port, allowHalfOpen: true } as ConnectionOptions);
+      secured.setNoDelay(true);
+      secured.setKeepAlive(true, 60_000);
+      const overTls = new Wire(secured, owner);
+      overTls.#readsOn = true;
+      overTls.#receivePublic();
+      // Paused until somebody wants what comes behind the handshake; pausing does not hinder the handshake.
+      secured.pause();
+      secured.once("secureConnect", () => {
+        overTls.#established(false);
+        onConnect();
+      });
+      return overTls;
+    }
     const socket = net.connect({
       host,
       port,
@@ -177,7 +216,7 @@ export class Wire {
     const wire = new Wire(socket, owner);
     wire.#readsOn = true;
     socket.once("connect", () => {
-      wire.#established();
+      wire.#established(true);
       onConnect();
     });
     return wire;
@@ -185,19 +224,32 @@ export class Wire {
 
   private constructor(socket: net.Socket, owner: WireOwner) {
     this.socket = socket;
-    this.#owner = owner;
+    this.#beneath = socket;
+    this.owner = owner;
     socket.on("error", (error) => {
       this.#error = error;
     });
     socket.on("end", () => {
       if (this.#mute) this.#fail(this.#error ?? new Error("the connection was reset"));
-      else if (!this.#dead && !this.closed) this.#owner.onEnd();
+      else if (!this.#dead && !this.closed) this.owner.onEnd();
     });
     socket.on("close", () => this.#close());
   }
 
-  #established(): void {
-    if (WriteRequestOf !== undefined) {
+  /** The public way: a fresh buffer per read. */
+  #receivePublic(): void {
+    this.socket.on("data", (chunk: Uint8Array) => {
+      for (let at = 0; at < chunk.length && !this.#dead && !this.closed; at += READ_BYTES) {
+        const part = chunk.subarray(at, at + READ_BYTES);
+        readBuffer.set(part);
+        this.receive(part.length);
+      }
+    });
+  }
+
+  /** @param direct writes may go to the handle. */
+  #established(direct: boolean): void {
+    if (direct && WriteRequestOf !== undefined) {
       this.#handle = handleOf(this.socket);
       this.#request = new WriteRequestOf();
     }
@@ -209,14 +261,14 @@ export class Wire {
     if (this.closed) return;
     this.closed = true;
     this.#handle = null;
-    this.#owner.onClose(this.#error);
+    this.owner.onClose(this.#error);
   }
 
   /** Bytes have arrived in the read buffer. False stops reading. */
   receive(length: number): boolean {
     if (this.#dead || this.closed) return false;
     this.lastProgressMs = coarse.nowMs;
-    this.#owner.onBytes(readBuffer, length);
+    this.owner.onBytes(readBuffer, length);
     return !this.#paused;
   }
 
@@ -276,14 +328,14 @@ export class Wire {
     if (this.backlogged || this.#dead || this.closed) return;
     this.backlogged = true;
     this.lastProgressMs = coarse.nowMs;
-    this.#owner.onBacklog();
+    this.owner.onBacklog();
   }
 
   #noteWritten(): void {
     this.lastProgressMs = coarse.nowMs;
     if (!this.backlogged || this.#queuedWrites > 0 || this.#dead || this.closed) return;
     this.backlogged = false;
-    this.#owner.onDrain();
+    this.owner.onDrain();
   }
 
   /**
@@ -356,7 +408,9 @@ export class Wire {
     if (this.#dead || this.closed) return;
     outbox.flush();
     this.#dead = true;
-    this.socket.resetAndDestroy();
+    if (this.#beneath === this.socket && "encrypted" in this.socket) this.socket.destroy();
+    else this.#beneath.resetAndDestroy();
+    if (this.#beneath !== this.socket) this.socket.destroy();
   }
 
   /** `address:port` of the peer; "" when it is gone. */

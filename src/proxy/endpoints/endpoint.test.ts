@@ -1,7 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { coarse } from "../../base/clock.ts";
-import { Endpoint, pickEndpoint } from "./endpoint.ts";
+import { Endpoint, type PoolMakers, pickEndpoint } from "./endpoint.ts";
 
+const noPools: PoolMakers = {
+  http1: () => {
+    throw new Error("nothing here connects");
+  },
+};
 const times = { ejectBaseMs: 100, ejectMs: 450 };
 let startMs = 0;
 
@@ -13,7 +18,7 @@ afterEach(() => {
 });
 
 function endpoint(name = "127.0.0.1:80"): Endpoint {
-  return new Endpoint(name, "127.0.0.1", 80, true);
+  return new Endpoint(name, "127.0.0.1", 80, true, noPools);
 }
 
 function several(count: number): Endpoint[] {
@@ -82,7 +87,7 @@ describe("ejection", () => {
 
 describe("the addresses of a name", () => {
   function named(...addresses: string[]): Endpoint {
-    const one = new Endpoint("app:80", "app", 80, false);
+    const one = new Endpoint("app:80", "app", 80, false, noPools);
     one.setAddresses(addresses);
     return one;
   }
@@ -107,7 +112,7 @@ describe("the addresses of a name", () => {
   });
 
   test("are none before the first look-up", () => {
-    expect(new Endpoint("app:80", "app", 80, false).nextAddress()).toBeUndefined();
+    expect(new Endpoint("app:80", "app", 80, false, noPools).nextAddress()).toBeUndefined();
   });
 });
 

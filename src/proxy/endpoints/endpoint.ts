@@ -2,8 +2,10 @@
 //
 // Guarantees: an endpoint that cannot be reached is passed over for a while, twice as long each time, until it answers; an
 // address of a name that cannot be reached is passed over alone as long as the name has others.
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { coarse } from "../../base/clock.ts";
 import type { Http1Pool } from "../http1/pool.ts";
+import type { Pool } from "./pool.ts";
 
 /** Consecutive failures after the connection was made that eject an endpoint; a refused connection does so at once. */
 const FAILURES_BEFORE_EJECTION = 3;
@@ -14,6 +16,19 @@ const DOUBLINGS_MAX = 20;
 export interface EjectionTimes {
   readonly ejectBaseMs: number;
   readonly ejectMs: number;
+}
+
+/** How connections to an endpoint are secured. */
+export interface EndpointTls {
+  /** Sets endpoints apart that have one address but are secured in different ways. */
+  readonly name: string;
+  /** Begins a TLS connection; `protocols` are offered by ALPN (RFC 7301), best first. */
+  connect(options: ConnectionOptions, protocols: readonly string[]): TLSSocket;
+}
+
+/** Makes the connections of one protocol to an endpoint when it is first used. */
+export interface PoolMakers {
+  http1(endpoint: Endpoint): Http1Pool;
 }
 
 /** `host:port`, shared by everything in the process that reaches it. */
@@ -38,7 +53,12 @@ export class Endpoint {
   retired = false;
   /** The addresses are old: to be looked up before the next connection is made. */
   stale = true;
-  pool!: Http1Pool; // set by the registry, which makes both: the pool needs its endpoint (the reason for the `!`)
+  /** Undefined: connections are not secured. */
+  readonly tls: EndpointTls | undefined;
+  /** Those that exist: most endpoints speak one protocol. */
+  readonly pools: Pool[] = [];
+  readonly #make: PoolMakers;
+  #http1: Http1Pool | undefined;
   #addresses: readonly string[];
   /** Address -> coarse time until which it is passed over. */
   readonly #unreachable = new Map<string, number>();
@@ -46,13 +66,30 @@ export class Endpoint {
   #ejections = 0;
   #nextAddress = 0;
 
-  constructor(name: string, host: string, port: number, isAddress: boolean) {
+  constructor(name: string, host: string, port: number, isAddress: boolean, make: PoolMakers, tls?: EndpointTls) {
     this.name = name;
+    this.tls = tls;
+    this.#make = make;
     this.host = host;
     this.port = port;
     this.isName = !isAddress;
     this.#addresses = isAddress ? [host] : [];
     this.authority = new TextEncoder().encode(name);
+  }
+
+  /** Its HTTP/1.1 connections. */
+  get http1(): Http1Pool {
+    return (this.#http1 ??= this.#keep(this.#make.http1(this)));
+  }
+
+  #keep<P extends Pool>(pool: P): P {
+    this.pools.push(pool);
+    return pool;
+  }
+
+  /** Has connections, or exchanges that wait for one. */
+  get live(): boolean {
+    return this.pools.some((pool) => pool.live);
   }
 
   /** Addresses of the host: itself, or what the last successful look-up said; empty until then. */
@@ -66,7 +103,7 @@ export class Endpoint {
     this.#addresses = addresses;
     if (!lost) return;
     for (const address of this.#unreachable.keys()) if (!addresses.includes(address)) this.#unreachable.delete(address);
-    this.pool.retainAddresses(addresses);
+    for (const pool of this.pools) pool.retainAddresses(addresses);
   }
 
   get ejected(): boolean {

@@ -45,7 +45,7 @@ describe("an endpoint", () => {
     const waiting = patientExchange();
     let failed = "";
     waiting.connectFailed = (reason) => (failed = reason) as unknown as void;
-    one.pool.enqueue(waiting);
+    one.http1.enqueue(waiting);
     expect(names(endpoints)).toEqual(["app.test:80"]);
     expect(endpoints.get("app.test:80")).toBe(one);
     endpoints.sweep(coarse.nowMs + HOUR_MS);
@@ -118,7 +118,7 @@ describe("names", () => {
     endpoints.warm(one);
     await new Promise(setImmediate);
     endpoints.sweep(coarse.nowMs + HOUR_MS);
-    one.pool.enqueue(patientExchange());
+    one.http1.enqueue(patientExchange());
     await new Promise(setImmediate);
     expect(one.addresses).toEqual(["127.0.0.2"]);
     endpoints.close();

@@ -9,7 +9,8 @@ import type { Limits, Timeouts } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Telemetry } from "../../telemetry/metrics.ts";
 import { Http1Pool } from "../http1/pool.ts";
-import { Endpoint } from "./endpoint.ts";
+import { Endpoint, type EndpointTls, type PoolMakers } from "./endpoint.ts";
+import type { Pool, PoolCounts } from "./pool.ts";
 import { type LookUp, Resolver } from "./resolver.ts";
 
 /** An endpoint that nobody has used for so long is forgotten, unless it has connections. */
@@ -34,14 +35,12 @@ export interface UpstreamContext {
 export class EndpointRegistry {
   readonly #endpoints = new Map<string, Endpoint>();
   /** Pools that have connections or waiting exchanges. */
-  readonly #live = new Set<Http1Pool>();
+  readonly #live = new Set<Pool>();
   readonly #context: UpstreamContext;
   readonly #resolver: Resolver;
-  readonly #onLive = (pool: Http1Pool): void => {
-    this.#live.add(pool);
-    // Forgotten meanwhile. A namesake that has been made since is as good, and keeps its place.
-    const { endpoint } = pool;
-    if (!this.#endpoints.has(endpoint.name)) this.#endpoints.set(endpoint.name, endpoint);
+  readonly #makers: PoolMakers = {
+    http1: (endpoint) =>
+      new Http1Pool(endpoint, this.#resolver, this.#context, (pool) => this.#becomesLive(pool, endpoint)),
   };
   #generation = 0;
   #housekeptMs = Number.NEGATIVE_INFINITY;
@@ -51,15 +50,26 @@ export class EndpointRegistry {
     this.#resolver = new Resolver(context.timeouts.dnsRefreshMs, context.log, lookUp);
   }
 
-  /** The endpoint called `name` (`host:port`, valid: the table, the config or the request parser has checked it). */
-  get(name: string): Endpoint {
-    let endpoint = this.#endpoints.get(name);
+  #becomesLive(pool: Pool, endpoint: Endpoint): void {
+    this.#live.add(pool);
+    // Forgotten meanwhile. A namesake that has been made since is as good, and keeps its place.
+    const id = idOf(endpoint.name, endpoint.tls);
+    if (!this.#endpoints.has(id)) this.#endpoints.set(id, endpoint);
+  }
+
+  /**
+   * The endpoint called `name` (`host:port`, valid: the table, the config or the request parser has checked it).
+   *
+   * @param tls how its connections are secured; one address may be several endpoints by that.
+   */
+  get(name: string, tls?: EndpointTls): Endpoint {
+    const id = idOf(name, tls);
+    let endpoint = this.#endpoints.get(id);
     if (endpoint === undefined) {
       const colon = name.lastIndexOf(":");
       const host = name.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
-      endpoint = new Endpoint(name, host, Number(name.slice(colon + 1)), isIP(host) !== 0);
-      endpoint.pool = new Http1Pool(endpoint, this.#resolver, this.#context, this.#onLive);
-      this.#endpoints.set(name, endpoint);
+      endpoint = new Endpoint(name, host, Number(name.slice(colon + 1)), isIP(host) !== 0, this.#makers, tls);
+      this.#endpoints.set(id, endpoint);
     }
     endpoint.generation = this.#generation;
     endpoint.supersededMs = 0;
@@ -86,11 +96,11 @@ export class EndpointRegistry {
     if (nowMs - this.#housekeptMs < HOUSEKEEPING_MS) return;
     this.#housekeptMs = nowMs;
     const forgetMs = this.#endpoints.size > CROWD ? FORGET_IN_CROWD_MS : FORGET_MS;
-    for (const endpoint of this.#endpoints.values()) {
+    for (const [id, endpoint] of this.#endpoints) {
       this.#retireUnlessNamed(endpoint, nowMs);
-      const used = endpoint.pool.live || endpoint.outstanding > 0;
+      const used = endpoint.live || endpoint.outstanding > 0;
       if (!used && (endpoint.retired || nowMs - endpoint.lastUsedMs > forgetMs)) {
-        this.#endpoints.delete(endpoint.name);
+        this.#endpoints.delete(id);
         endpoint.stale = true;
       } else this.#resolver.refresh(endpoint, nowMs);
     }
@@ -102,7 +112,7 @@ export class EndpointRegistry {
     if (endpoint.supersededMs === 0) endpoint.supersededMs = nowMs;
     if (nowMs - endpoint.supersededMs < RETIRE_MS) return;
     endpoint.retired = true;
-    endpoint.pool.closeIdle();
+    for (const pool of endpoint.pools) pool.closeIdle();
   }
 
   /** For `GET /connections`. */
@@ -110,7 +120,7 @@ export class EndpointRegistry {
     return [...this.#endpoints.values()].map((endpoint) => ({
       endpoint: endpoint.name,
       addresses: endpoint.addresses,
-      ...endpoint.pool.describe(),
+      ...summed(endpoint.pools),
       outstanding: endpoint.outstanding,
       ejectedMs: Math.max(0, endpoint.ejectedUntilMs - nowMs),
     }));
@@ -123,4 +133,21 @@ export class EndpointRegistry {
   close(): void {
     for (const pool of this.#live) pool.close();
   }
+}
+
+/** Under which an endpoint is kept. */
+function idOf(name: string, tls: EndpointTls | undefined): string {
+  return tls === undefined ? name : `${name} ${tls.name}`;
+}
+
+function summed(pools: readonly Pool[]): PoolCounts {
+  const counts = { idle: 0, connecting: 0, active: 0, waiting: 0 };
+  for (const pool of pools) {
+    const more = pool.describe();
+    counts.idle += more.idle;
+    counts.connecting += more.connecting;
+    counts.active += more.active;
+    counts.waiting += more.waiting;
+  }
+  return counts;
 }

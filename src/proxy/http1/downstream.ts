@@ -6,7 +6,6 @@
 //
 //   idle -> head -> exchange -> idle ...          (keep-alive)
 //                            -> lingering -> gone (close: the client gets the answer before the reset, RFC 9112 §9.6)
-import type { Socket } from "node:net";
 import { coarse } from "../../base/clock.ts";
 import type { Limits, Timeouts } from "../../base/limits.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
@@ -18,11 +17,12 @@ import { RequestHead, parseRequestHead } from "../../protocol/http1/request-head
 import type { Decision } from "../../routing/decide.ts";
 import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
-import type { Router } from "../router.ts";
-import { Wire, type WireOwner } from "../wire.ts";
+import type { Protocol, Router } from "../router.ts";
+import type { Connection } from "../connection.ts";
+import type { Wire, WireOwner } from "../wire.ts";
 import { answerBytes } from "./answers.ts";
 import { type AfterExchange, Exchange } from "./exchange.ts";
-import { HeldBytes } from "./held-bytes.ts";
+import { HeldBytes } from "../held-bytes.ts";
 import { describeRequest, logRefusal } from "./log-exchange.ts";
 import { beginsWithHead, viaHolds } from "./recognise.ts";
 
@@ -44,9 +44,13 @@ export interface ListenerContext {
   readonly draining: boolean;
   /** Every connection ends with its present exchange, announced or not. */
   readonly ending: boolean;
-  failureStats(decision: Decision | undefined, reason: FailureReason | Decision["reason"]): RouteStats;
+  failureStats(
+    decision: Decision | undefined,
+    reason: FailureReason | Decision["reason"],
+    protocol?: Protocol,
+  ): RouteStats;
   /** The connection is gone. */
-  remove(downstream: Http1Downstream): void;
+  remove(connection: Connection): void;
 }
 
 type State = "idle" | "head" | "exchange" | "lingering" | "gone";
@@ -55,7 +59,7 @@ type State = "idle" | "head" | "exchange" | "lingering" | "gone";
 const head = new RequestHead();
 
 /** A client's connection. */
-export class Http1Downstream implements WireOwner {
+export class Http1Downstream implements WireOwner, Connection {
   readonly listener: ListenerContext;
   readonly wire: Wire;
   /** Position in the listener's array of connections. */
@@ -74,11 +78,13 @@ export class Http1Downstream implements WireOwner {
   #halfClosedMs = 0;
   #lingeredBytes = 0;
 
-  constructor(accepted: Socket, listener: ListenerContext) {
+  /** @param wire becomes this connection's; what was read from it already is given to `onBytes`. */
+  constructor(wire: Wire, listener: ListenerContext) {
     this.listener = listener;
-    this.peer = listener.accessLog === undefined ? "" : `${accepted.remoteAddress ?? ""}:${accepted.remotePort ?? ""}`;
+    this.peer = listener.accessLog === undefined ? "" : wire.peer;
     this.#exchange = new Exchange(this);
-    this.wire = Wire.accept(accepted, this);
+    this.wire = wire;
+    wire.owner = this;
   }
 
   get idle(): boolean {
@@ -308,6 +314,9 @@ export class Http1Downstream implements WireOwner {
     // The client has just begun to read the last answer: now the time to take the rest of it counts.
     else this.#sinceMs = coarse.nowMs;
   }
+
+  /** The next answer says it: `listener.draining`. */
+  announceDrain(): void {}
 
   /** Ends an idle connection; the others end after their exchange (`listener.ending`). */
   drain(): void {

@@ -152,7 +152,7 @@ export class Exchange {
       return;
     }
     this.#take(endpoint);
-    const upstream = endpoint.pool.takeIdle();
+    const upstream = endpoint.http1.takeIdle();
     if (upstream !== undefined) this.assign(upstream);
     else this.#wait(endpoint);
   }
@@ -168,7 +168,7 @@ export class Exchange {
     if (this.#waitStartedMs < 0) this.#waitStartedMs = turnNowMs();
     // More of the body than one read is not kept in memory while nobody takes it.
     if (!this.requestDone) this.#downstream.wire.pause();
-    endpoint.pool.enqueue(this);
+    endpoint.http1.enqueue(this);
   }
 
   /** A connection is there: the request leaves. */
@@ -361,7 +361,7 @@ export class Exchange {
     const { upstream } = this;
     if (this.#waiting) {
       this.#waiting = false;
-      this.endpoint?.pool.dequeue(this);
+      this.endpoint?.http1.dequeue(this);
     }
     if (upstream === undefined) return;
     this.upstream = undefined;

@@ -16,11 +16,12 @@ import { coarse } from "../../base/clock.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { UpstreamContext } from "../endpoints/registry.ts";
 import type { Resolver } from "../endpoints/resolver.ts";
+import type { Pool, PoolCounts } from "../endpoints/pool.ts";
 import type { Exchange } from "./exchange.ts";
 import { Http1Upstream } from "./upstream.ts";
 
 /** Connections to one endpoint. */
-export class Http1Pool {
+export class Http1Pool implements Pool {
   readonly endpoint: Endpoint;
   readonly context: UpstreamContext;
   /** Has, or had at the last sweep, connections or waiting exchanges: somebody has to call `sweep`. */
@@ -234,7 +235,7 @@ export class Http1Pool {
   }
 
   /** For `GET /connections`. */
-  describe(): object {
+  describe(): PoolCounts {
     return {
       idle: this.#idle.length,
       connecting: this.#pendingConnects,

@@ -14,12 +14,15 @@ import { ResponseHead, bodyKinds, parseResponseHead } from "../../protocol/http1
 import type { BodyKind } from "../../protocol/http1/response-head.ts";
 import { Wire, type WireOwner } from "../wire.ts";
 import type { Exchange } from "./exchange.ts";
-import { HeldBytes } from "./held-bytes.ts";
+import { HeldBytes } from "../held-bytes.ts";
 import type { Http1Pool } from "./pool.ts";
 
 /** One for all connections: a head is parsed and forwarded in one go. */
 const head = new ResponseHead();
 const fields = new FieldTable([], http1Fields);
+
+/** Offered by ALPN (RFC 7301) where connections are secured. */
+const HTTP1_PROTOCOLS = ["http/1.1"];
 
 /** A connection to an endpoint. */
 export class Http1Upstream implements WireOwner {
@@ -47,10 +50,17 @@ export class Http1Upstream implements WireOwner {
 
   constructor(pool: Http1Pool, address: string, onConnect: () => void) {
     this.pool = pool;
-    this.wire = Wire.connect(address, pool.endpoint.port, this, () => {
-      this.#connected = true;
-      onConnect();
-    });
+    const { tls } = pool.endpoint;
+    this.wire = Wire.connect(
+      address,
+      pool.endpoint.port,
+      this,
+      () => {
+        this.#connected = true;
+        onConnect();
+      },
+      tls === undefined ? undefined : (options) => tls.connect(options, HTTP1_PROTOCOLS),
+    );
   }
 
   /** Begins an exchange; the request's bytes follow through `wire`. */

@@ -1,6 +1,6 @@
 // Bytes that were received but cannot be used yet: part of a head, or pipelined requests. Empty in the normal course of
 // things; then it holds at most 4 KiB, and before its first use nothing.
-import { CR, LF, SPACE, TAB } from "../../protocol/bytes.ts";
+import { CR, LF, SPACE, TAB } from "../protocol/bytes.ts";
 
 const EMPTY = new Uint8Array(0);
 /** A buffer larger than this is given back when it is empty. */
