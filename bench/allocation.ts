@@ -21,7 +21,7 @@ import { writeSidelaneConfig } from "./peers/sidelane.ts";
 import { freePorts } from "./processes.ts";
 import { projectFile } from "./project.ts";
 import { digits, formatSpread, spread } from "./statistics.ts";
-import { verifyRouting } from "./verify.ts";
+import { verifyHttp1 } from "./verify.ts";
 
 /** The budget. Raise it only with the reason in docs/performance.md. */
 const heapBytesPerRequestMax = 800;
@@ -126,7 +126,7 @@ async function routesAtLast(): Promise<number> {
   const deadline = performance.now() + startMs;
   for (;;) {
     try {
-      return await verifyRouting("the proxy", port);
+      return await verifyHttp1("the proxy", port);
     } catch (error) {
       if (proxy.exitCode !== null) throw new Error(`the proxy ended with ${proxy.exitCode}`, { cause: error });
       if (performance.now() > deadline) throw error;

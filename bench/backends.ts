@@ -1,10 +1,14 @@
-// The two backends: nginx with a static answer, the cheapest server at hand (6 us a request), so that the proxy is the
-// bottleneck. Each counts its requests: a proxy that answers without asking, or asks twice, makes its run void.
+// The two backends. For HTTP/1.1 nginx with a static answer, the cheapest server at hand (6 us a request), so that the proxy
+// is the bottleneck; for the rest raw sockets of our own (load/), which are cheaper still. Each counts its requests: a proxy
+// that answers without asking, or asks twice, makes its run void.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readCounts } from "./load/counts.ts";
+import type { Http2BackendKind } from "./load/http2-requests.ts";
 import { backendBody, backendHeader, type Destination } from "./load/requests.ts";
 import { freePorts, type Workspace } from "./processes.ts";
+import { projectFile } from "./project.ts";
 import { tools, toolPath } from "./tools.ts";
 
 /** Where configurations and temporary files go. */
@@ -25,8 +29,8 @@ export interface Backends {
   counts(): Promise<BackendCounts>;
 }
 
-/** Starts both backends on one core. */
-export async function startBackends(workspace: Workspace, core: number): Promise<Backends> {
+/** Starts nginx twice on one core. */
+export async function startNginxBackends(workspace: Workspace, core: number): Promise<Backends> {
   const [baseline = 0, sandbox = 0, baselineStatus = 0, sandboxStatus = 0] = await freePorts(4);
   await startBackend(workspace, core, "baseline", baseline, baselineStatus);
   await startBackend(workspace, core, "sandbox", sandbox, sandboxStatus);
@@ -42,6 +46,32 @@ export async function startBackends(workspace: Workspace, core: number): Promise
       };
     },
   };
+}
+
+/** Starts both backends of one kind as one process on one core. */
+export async function startHttp2Backends(
+  workspace: Workspace,
+  core: number,
+  kind: Http2BackendKind,
+): Promise<Backends> {
+  return startRawBackends(workspace, core, ["bench/load/http2-backend.ts", kind]);
+}
+
+/** Starts both echo servers as one process on one core. */
+export async function startWebsocketBackends(workspace: Workspace, core: number): Promise<Backends> {
+  return startRawBackends(workspace, core, ["bench/load/websocket-backend.ts"]);
+}
+
+async function startRawBackends(
+  workspace: Workspace,
+  core: number,
+  [file, ...parameters]: readonly [string, ...string[]],
+): Promise<Backends> {
+  const [baseline = 0, sandbox = 0, countPort = 0] = await freePorts(3);
+  const ports = [baseline, sandbox, countPort].map(String);
+  const command = [process.execPath, projectFile(file), ...parameters, ...ports];
+  await workspace.start("backends", command, core, countPort);
+  return { ports: { baseline, sandbox }, counts: async () => readCounts(countPort) };
 }
 
 async function startBackend(

@@ -2,25 +2,29 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import type { BackendCounts, Backends } from "./backends.ts";
-import { runLoad, type Load, type LoadResult } from "./load/wrk.ts";
+import type { LoadResult } from "./load/load-result.ts";
 import type { RunningProcess, Workspace } from "./processes.ts";
 import { coreBusyUs, processMemory, processUsage, resetPeakMemory } from "./procfs.ts";
+import type { Scenario } from "./suites/suite.ts";
 
-/** The figures of one measurement. Names end in their unit. */
+/** The figures of one measurement. Names end in their unit; "operation" is what the scenario counts. */
 export interface Measurement {
-  readonly requestsPerSecond: number;
-  /** CPU of all processes of the proxy per completed request, microseconds. */
+  readonly operationsPerSecond: number;
+  /** CPU of all processes of the proxy per completed operation, microseconds. */
   readonly cpuUs: number;
   readonly cpuUserUs: number;
   readonly cpuSystemUs: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly p999Us: number;
+  /** `undefined`, as the other percentiles: the load generator does not tell. */
+  readonly p50Us: number | undefined;
+  readonly p99Us: number | undefined;
+  readonly p999Us: number | undefined;
   readonly residentBytes: number;
   /** The highest during this measurement. */
   readonly residentPeakBytes: number;
-  /** Voluntary context switches per 1000 requests. */
+  /** Voluntary context switches per 1000 operations. */
   readonly switchesPerThousand: number;
+  /** Share of its core that the proxy used, 0 to 1. Far below 1 at saturation: load or backend are the bottleneck. */
+  readonly busyShare: number;
   /** Share of the proxy's core that others used meanwhile, 0 to 1. */
   readonly othersShare: number;
   /** Why this measurement counts for nothing; empty: it counts. */
@@ -31,7 +35,7 @@ export interface Measurement {
 export interface Subject {
   readonly process: RunningProcess;
   readonly port: number;
-  /** Bytes of one answer, as found by `verifyRouting`. */
+  /** Bytes of one answer, as found by the verification of its suite. */
   readonly answerBytes: number;
 }
 
@@ -45,10 +49,12 @@ export async function measure(
   cores: { readonly proxy: number; readonly load: number },
   backends: Backends,
   subject: Subject,
-  load: Load,
+  scenario: Scenario,
+  seconds: number,
 ): Promise<Measurement> {
   const { pid } = subject.process;
-  await runLoad(workspace, cores.load, { ...load, seconds: warmUpSeconds });
+  const target = { workspace, core: cores.load, port: subject.port, seconds };
+  await scenario.run({ ...target, seconds: warmUpSeconds });
   await delay(settleMs);
   if (subject.process.hasEnded()) {
     throw new Error(`${subject.process.name} ended while it was warmed up:\n${subject.process.output()}`);
@@ -58,7 +64,7 @@ export async function measure(
   const busyBefore = coreBusyUs(cores.proxy);
   const before = processUsage(pid);
   const startMs = performance.now();
-  const result = await runLoad(workspace, cores.load, load);
+  const result = await scenario.run(target);
   const elapsedUs = (performance.now() - startMs) * 1000;
   const after = processUsage(pid);
   const busyUs = coreBusyUs(cores.proxy) - busyBefore;
@@ -73,43 +79,45 @@ export async function measure(
     sandbox: countsAfter.sandbox - countsBefore.sandbox,
   };
   return {
-    requestsPerSecond: result.requests / (result.durationUs / 1_000_000),
-    cpuUs: (cpuUserUs + cpuSystemUs) / result.requests,
-    cpuUserUs: cpuUserUs / result.requests,
-    cpuSystemUs: cpuSystemUs / result.requests,
+    operationsPerSecond: result.operations / (result.durationUs / 1_000_000),
+    cpuUs: (cpuUserUs + cpuSystemUs) / result.operations,
+    cpuUserUs: cpuUserUs / result.operations,
+    cpuSystemUs: cpuSystemUs / result.operations,
     p50Us: result.p50Us,
     p99Us: result.p99Us,
     p999Us: result.p999Us,
     residentBytes: memory.residentBytes,
     residentPeakBytes: memory.residentPeakBytes,
-    switchesPerThousand: ((after.voluntarySwitches - before.voluntarySwitches) / result.requests) * 1000,
+    switchesPerThousand: ((after.voluntarySwitches - before.voluntarySwitches) / result.operations) * 1000,
+    busyShare: (cpuUserUs + cpuSystemUs) / result.durationUs,
     othersShare: Math.max(0, (busyUs - cpuUserUs - cpuSystemUs) / elapsedUs),
-    voidReasons: voidReasons(subject, load, result, seen),
+    voidReasons: voidReasons(subject, scenario, result, seen),
   };
 }
 
 /** See bench/README.md, "What makes a run void". */
-function voidReasons(subject: Subject, load: Load, result: LoadResult, seen: BackendCounts): string[] {
+function voidReasons(subject: Subject, scenario: Scenario, result: LoadResult, seen: BackendCounts): string[] {
   const reasons: string[] = [];
-  const inFlight = load.connections;
+  const { inFlight } = scenario;
+  const { operations } = result;
   const total = seen.baseline + seen.sandbox;
   if (subject.process.hasEnded()) reasons.push(`the proxy ended: ${subject.process.output()}`);
-  if (result.requests === 0) reasons.push("no request was answered");
-  if (result.errors > 0) reasons.push(`${result.errors} socket errors, time-outs or error answers`);
-  if (total < result.requests) {
-    reasons.push(`the backends saw ${total} requests, the client got ${result.requests} answers`);
+  if (operations === 0) reasons.push("nothing was answered");
+  if (result.errors > 0) reasons.push(`${result.errors} errors, time-outs or error answers. ${result.firstError}`);
+  if (total < operations) reasons.push(`the backends saw ${total} requests, the client got ${operations} answers`);
+  if (total > operations + inFlight) {
+    reasons.push(`the backends saw ${total} requests for ${operations} answers: requests were sent twice`);
   }
-  // One per connection is in flight when the load ends.
-  if (total > result.requests + inFlight) {
-    reasons.push(`the backends saw ${total} requests for ${result.requests} answers: requests were sent twice`);
-  }
-  // The load takes turns: what is in flight at the end is the only difference.
-  if (Math.abs(seen.sandbox - seen.baseline) > inFlight + 1) {
+  if (scenario.destination === "sandbox") {
+    if (seen.baseline > 0) reasons.push(`${seen.baseline} requests went to the baseline: all have the key`);
+  } else if (Math.abs(seen.sandbox - seen.baseline) > inFlight + 1) {
+    // The load takes turns: what is in flight at the end is the only difference.
     reasons.push(`${seen.sandbox} requests went to the sandbox, ${seen.baseline} to the baseline: half each is right`);
   }
-  const expectedBytes = result.requests * subject.answerBytes;
-  if (result.bytes < expectedBytes || result.bytes > expectedBytes + inFlight * subject.answerBytes) {
-    reasons.push(`${result.bytes} bytes for ${result.requests} answers of ${subject.answerBytes} bytes`);
+  const answerBytes = scenario.answerBytes ?? subject.answerBytes;
+  const expectedBytes = operations * answerBytes;
+  if (result.bytes < expectedBytes || result.bytes > expectedBytes + inFlight * answerBytes) {
+    reasons.push(`${result.bytes} bytes for ${operations} answers of ${answerBytes} bytes`);
   }
   return reasons;
 }

@@ -2,8 +2,18 @@
 
 import { parseArgs } from "node:util";
 import { peerNames, type PeerName } from "./peers/registry.ts";
+import { suiteNames, suites, type SuiteName } from "./suites/registry.ts";
+import type { Scenario } from "./suites/suite.ts";
+
+/** A suite, and which of its scenarios. */
+export interface Selection {
+  readonly suite: SuiteName;
+  readonly scenarios: readonly Scenario[];
+}
 
 export interface Options {
+  /** What to run, in the order of `suiteNames`. */
+  readonly selections: readonly Selection[];
   readonly peers: readonly PeerName[];
   readonly connections: readonly number[];
   readonly rounds: number;
@@ -19,12 +29,15 @@ export interface Options {
 
 export const usage = `npm run bench -- [flags]
 
-  --peers LIST             of ${peerNames.join(",")} (default: all)
-  --connections LIST       default 1,64,512
+  --only LIST              of ${suiteNames.join(",")} (default: all),
+                           or of their scenarios, such as http2:8x16
+  --peers LIST             of ${peerNames.join(",")}
+                           (default: all; each suite has peers of its own)
+  --connections LIST       of http1; default 1,64,512
   --rounds N               default 5; the peers take turns in each
   --seconds S              of one measurement, after a second of warming up; default 4
-  --rate N                 requests/s of the latency measurement below saturation, at 64 connections; default 5000, 0: none
-  --quick                  64 connections, 2 rounds of 1 second: for trying something out, not for publishing
+  --rate N                 requests/s of http1's measurement below saturation, at 64 connections; default 5000, 0: none
+  --quick                  some scenarios, 2 rounds of 1 second: for trying something out, not for publishing
   --nice=N                 as root on a shared machine: -10 keeps the neighbours out of the way; default 0
   --json FILE              every measurement and the summary
   --assert                 exit 1 when a budget is exceeded or cannot be judged
@@ -36,6 +49,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
   const { values } = parseArgs({
     args: [...argv],
     options: {
+      only: { type: "string", default: suiteNames.join(",") },
       peers: { type: "string", default: peerNames.join(",") },
       connections: { type: "string" },
       rounds: { type: "string" },
@@ -51,19 +65,50 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
   });
   if (values.help) return "help";
   const command = values["sidelane-command"]?.trim();
+  const connections = (values.connections ?? (values.quick ? "64" : "1,64,512"))
+    .split(",")
+    .map((text) => wholeNumber("--connections", text, 1));
+  const rate = wholeNumber("--rate", values.rate, 0);
   return {
+    selections: select(values.only.split(","), { connections, rate }, values.quick),
     peers: values.peers.split(",").map(peerName),
-    connections: (values.connections ?? (values.quick ? "64" : "1,64,512"))
-      .split(",")
-      .map((text) => wholeNumber("--connections", text, 1)),
+    connections,
     rounds: wholeNumber("--rounds", values.rounds ?? (values.quick ? "2" : "5"), 1),
     seconds: wholeNumber("--seconds", values.seconds ?? (values.quick ? "1" : "4"), 1),
-    rate: wholeNumber("--rate", values.rate, 0),
+    rate,
     nice: wholeNumber("--nice", values.nice, -20),
     json: values.json,
     assert: values.assert,
     sidelaneCommand: command === undefined || command === "" ? undefined : command.split(/\s+/),
   };
+}
+
+function select(
+  wanted: readonly string[],
+  options: Pick<Options, "connections" | "rate">,
+  isQuick: boolean,
+): Selection[] {
+  const pairs = wanted.map((text) => {
+    const [suite = "", scenario] = text.trim().split(":");
+    if (!suiteNames.some((name) => name === suite)) {
+      throw new Error(`--only: ${text} is none of ${suiteNames.join(", ")}, and no scenario of one`);
+    }
+    return { text, suite, scenario };
+  });
+  return suiteNames.flatMap((suite) => {
+    const ofSuite = pairs.filter((pair) => pair.suite === suite);
+    if (ofSuite.length === 0) return [];
+    const all = suites[suite].scenarios(options);
+    for (const { text, scenario } of ofSuite) {
+      if (scenario === undefined || all.some(({ name }) => name === scenario)) continue;
+      throw new Error(`--only: ${text} is none of ${all.map(({ name }) => `${suite}:${name}`).join(", ")}`);
+    }
+    // Whoever names a scenario gets it.
+    const scenarios = all.filter(({ name, isQuick: isForQuick }) =>
+      ofSuite.some(({ scenario }) => (scenario === undefined ? isForQuick || !isQuick : scenario === name)),
+    );
+    return [{ suite, scenarios }];
+  });
 }
 
 function peerName(text: string): PeerName {

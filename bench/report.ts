@@ -2,9 +2,11 @@
 
 import { cpus, release, totalmem } from "node:os";
 import type { Verdict } from "./budgets.ts";
-import type { Row, Sample } from "./summary.ts";
-import { loadHeads } from "./load/requests.ts";
+import type { Selection } from "./options.ts";
 import { digits, formatSpread, type Spread } from "./statistics.ts";
+import { suites } from "./suites/registry.ts";
+import type { Scenario, Unit } from "./suites/suite.ts";
+import type { Row, Sample } from "./summary.ts";
 
 /** Who and what took part. */
 export interface Setting {
@@ -22,27 +24,23 @@ export function describeMachine(): string {
   return `${all.length} x ${all[0]?.model.trim() ?? "unknown CPU"}, ${memory} GiB, Linux ${release()}`;
 }
 
-export function markdown(setting: Setting, rows: readonly Row[]): string {
+export function markdown(setting: Setting, selections: readonly Selection[], rows: readonly Row[]): string {
   const parts = [
     `Measured ${setting.date} on ${setting.machine}; ${setting.versions.join("; ")}.`,
     `Median of ${setting.rounds} rounds of ${setting.seconds} s (lowest–highest in brackets). The peers took turns within each ` +
-      `round; ratios were taken within a round. Proxy alone on core 0, load (wrk, keep-alive, heads of ${loadHeads.sandbox.length} bytes, half of ` +
-      `them with the key) and two backends (nginx, static answer) on core 1. All proxies: one thread, the same exact baggage rule, ` +
-      `keep-alive on both sides, deadlines on, no access log. CPU is utime + stime of all processes of the proxy per request.`,
+      `round; ratios were taken within a round. Proxy alone on core 0, load and two backends on core 1. All proxies: one thread, ` +
+      `the same exact baggage rule (nghttpx: none), connections kept on both sides, deadlines on, no access log. CPU is utime + ` +
+      `stime of all processes of the proxy.`,
   ];
-  const saturated = Map.groupBy(
-    rows.filter((row) => row.load === "saturated"),
-    (row) => row.connections,
-  );
-  for (const [connections, group] of saturated) {
-    parts.push(`**${connections} connection${connections === 1 ? "" : "s"}, as fast as the proxy answers**`);
-    parts.push(saturatedTable(group));
-  }
-  const steady = rows.filter((row) => row.load === "steady");
-  const first = steady[0];
-  if (first !== undefined) {
-    parts.push(`**${first.connections} connections at a steady rate below saturation**`);
-    parts.push(steadyTable(steady));
+  for (const { suite, scenarios } of selections) {
+    const { method } = suites[suite];
+    parts.push(`${method[0]?.toUpperCase()}${method.slice(1)}.`);
+    for (const scenario of scenarios) {
+      const group = rows.filter((row) => row.suite === suite && row.scenario === scenario.name);
+      if (group.length === 0) continue;
+      parts.push(`**${scenario.title}**`);
+      parts.push(scenario.isSteady ? steadyTable(group, scenario.unit) : saturatedTable(group, scenario));
+    }
   }
   return parts.join("\n\n");
 }
@@ -57,75 +55,85 @@ export function verdictLines(verdicts: readonly Verdict[]): string {
 }
 
 /** One line per measurement, while the bench runs. */
-export function sampleLine(sample: Sample): string {
-  const name = `${sample.peer} ${sample.load} x${sample.connections}`.padEnd(28);
+export function sampleLine(sample: Sample, unit: Unit): string {
+  const name = `${sample.suite}:${sample.scenario} ${sample.peer}`.padEnd(34);
   if (sample.voidReasons.length > 0) return `${name} VOID: ${sample.voidReasons.join("; ")}`;
-  const others = sample.othersShare > 0.05 ? `, others used ${Math.round(sample.othersShare * 100)} % of the core` : "";
+  const others = sample.othersShare > 0.05 ? `, others used ${percent(sample.othersShare)} of the core` : "";
+  const p99 = sample.p99Us === undefined ? "" : ` p99 ${milliseconds(sample.p99Us)} ms,`;
   return (
-    `${name} ${digits(sample.cpuUs)} us/request (user ${digits(sample.cpuUserUs)}), ` +
-    `${digits(sample.requestsPerSecond)} requests/s, p99 ${milliseconds(sample.p99Us)} ms, ` +
-    `${megabytes(sample.residentPeakBytes)} MB${others}`
+    `${name} ${digits(sample.cpuUs)} us/${unit} (user ${digits(sample.cpuUserUs)}), ` +
+    `${digits(sample.operationsPerSecond)} ${plural(unit)}/s,${p99} ${megabytes(sample.residentPeakBytes)} MB, ` +
+    `busy ${percent(sample.busyShare)}${others}`
   );
 }
 
-function saturatedTable(rows: readonly Row[]): string {
-  return table(
-    [
-      "",
-      "CPU us/request",
-      "user",
-      "sys",
-      "x HAProxy",
-      "requests/s",
-      "p50 ms",
-      "p99 ms",
-      "p99.9 ms",
-      "RSS MB (peak)",
-      "sleeps/1000",
-    ],
-    rows.map((row) => [
-      row.peer,
-      formatSpread(row.cpuUs),
-      digits(row.cpuUserUs.median),
-      digits(row.cpuSystemUs.median),
-      ratio(row.cpuRatio),
-      formatSpread(row.requestsPerSecond),
-      milliseconds(row.p50Us.median),
-      milliseconds(row.p99Us.median),
-      milliseconds(row.p999Us.median),
-      `${megabytes(row.residentBytes.median)} (${megabytes(row.residentPeakBytes.max)})`,
-      digits(row.switchesPerThousand.median),
-    ]),
-  );
+/** One column of a table: what stands above it, and in each row. */
+type Column = readonly [title: string, cell: (row: Row) => string];
+
+function saturatedTable(rows: readonly Row[], { unit }: Scenario): string {
+  const hasLatency = rows.some((row) => row.p50Us !== undefined);
+  const latency: readonly Column[] = [
+    ["p50 ms", (row) => latencyOf(row.p50Us)],
+    ["p99 ms", (row) => latencyOf(row.p99Us)],
+    ["p99.9 ms", (row) => latencyOf(row.p999Us)],
+  ];
+  const rate: readonly Column[] = [["x HAProxy", (row) => ratio(row.operationsPerSecondRatio)]];
+  return table(rows, [
+    ["", (row) => row.peer],
+    [`CPU us/${unit}`, (row) => formatSpread(row.cpuUs)],
+    ["user", (row) => digits(row.cpuUserUs.median)],
+    ["sys", (row) => digits(row.cpuSystemUs.median)],
+    ["x HAProxy", (row) => ratio(row.cpuRatio)],
+    [`${plural(unit)}/s`, (row) => formatSpread(row.operationsPerSecond)],
+    // Of small requests the rate follows from CPU; of bytes it is a promise of its own.
+    ...(unit === "MiB" ? rate : []),
+    ...(hasLatency ? latency : []),
+    ["RSS MB (peak)", (row) => `${megabytes(row.residentBytes.median)} (${megabytes(row.residentPeakBytes.max)})`],
+    ["busy", (row) => percent(row.busyShare.median)],
+    ["sleeps/1000", (row) => digits(row.switchesPerThousand.median)],
+  ]);
 }
 
-function steadyTable(rows: readonly Row[]): string {
-  return table(
-    ["", "requests/s", "p50 ms", "p99 ms", "p99 x HAProxy", "p99.9 ms", "CPU us/request", "x HAProxy"],
-    rows.map((row) => [
-      row.peer,
-      digits(row.requestsPerSecond.median),
-      milliseconds(row.p50Us.median),
-      milliseconds(row.p99Us.median),
-      ratio(row.p99Ratio),
-      milliseconds(row.p999Us.median),
-      formatSpread(row.cpuUs),
-      ratio(row.cpuRatio),
-    ]),
-  );
+function steadyTable(rows: readonly Row[], unit: Unit): string {
+  return table(rows, [
+    ["", (row) => row.peer],
+    [`${plural(unit)}/s`, (row) => digits(row.operationsPerSecond.median)],
+    ["p50 ms", (row) => latencyOf(row.p50Us)],
+    ["p99 ms", (row) => latencyOf(row.p99Us)],
+    ["p99 x HAProxy", (row) => ratio(row.p99Ratio)],
+    ["p99.9 ms", (row) => latencyOf(row.p999Us)],
+    [`CPU us/${unit}`, (row) => formatSpread(row.cpuUs)],
+    ["x HAProxy", (row) => ratio(row.cpuRatio)],
+  ]);
 }
 
 function ratio(value: Spread | undefined): string {
   return value === undefined ? "-" : `**${value.median.toFixed(2)}** (${value.min.toFixed(2)}–${value.max.toFixed(2)})`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function table(rows: readonly Row[], columns: readonly Column[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map((_, i) => (i === 0 ? "---" : "---:"))), ...rows.map(line)].join("\n");
+  return [
+    line(columns.map(([title]) => title)),
+    line(columns.map((_, i) => (i === 0 ? "---" : "---:"))),
+    ...rows.map((row) => line(columns.map(([, cell]) => cell(row)))),
+  ].join("\n");
+}
+
+function plural(unit: Unit): string {
+  return unit === "MiB" ? unit : `${unit}s`;
+}
+
+function latencyOf(us: Spread | undefined): string {
+  return us === undefined ? "-" : milliseconds(us.median);
 }
 
 function milliseconds(us: number): string {
   return digits(us / 1000);
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
 }
 
 function megabytes(bytes: number): string {

@@ -13,6 +13,8 @@ export interface Tool {
 export const tools = {
   haproxy: { program: "haproxy", debianPackage: "haproxy" },
   nginx: { program: "nginx", debianPackage: "nginx-light" },
+  h2load: { program: "h2load", debianPackage: "nghttp2-client" },
+  nghttpx: { program: "nghttpx", debianPackage: "nghttp2-proxy" },
   wrk: { program: "wrk", debianPackage: "wrk" },
   taskset: { program: "taskset", debianPackage: "util-linux" },
 } as const satisfies Record<string, Tool>;
@@ -45,7 +47,7 @@ export function missingTools(needed: readonly Tool[]): string | undefined {
   if (missing.length === 0) return undefined;
   const programs = missing.map((tool) => tool.program).join(", ");
   const packages = missing.map((tool) => tool.debianPackage).join(" ");
-  return `missing: ${programs}. On Debian and Ubuntu: apt-get install ${packages}. Or leave peers out with --peers.`;
+  return `missing: ${programs}. On Debian and Ubuntu: apt-get install ${packages}. Or leave something out with --only or --peers.`;
 }
 
 /** The first line that a program prints about itself, on whichever stream and with whichever exit code. */

@@ -32,7 +32,7 @@ table:
 same when it starts. \`GET /config\` of the admin server shows the config in use with every default filled in.
 
 - [How values are found](#how-values-are-found)
-- [The sidecar](#the-sidecar) · [listeners](#listeners) · [table](#table) · [tenancy](#tenancy) · [admin](#admin) · [logs](#logs)
+- [The sidecar](#the-sidecar) · [listeners](#listeners) · [TLS](#tls) · [table](#table) · [tenancy](#tenancy) · [admin](#admin) · [logs](#logs)
 - [limits](#limits) · [timeouts](#timeouts)
 - [Editor support](#editor-support)
 
@@ -83,10 +83,43 @@ At least one. Callers reach the service through an *inbound* listener; it hands 
 so callers need no sidecar. The service reaches others through an *outbound* listener (as its HTTP proxy, or by redirected
 connections); the destination is chosen by the host that the request names, so the others need no sidecar.
 
-${table((field) => field.path[0] === "listeners")}
+${table((field) => field.path[0] === "listeners" && !field.path.includes("tls"))}
 
 Names and addresses are distinct; \`0.0.0.0:15001\` and \`127.0.0.1:15001\` are not. A target that is the listener itself is refused.
 A service with several ports in the table has one inbound listener for each of them, told apart by \`port\`.
+
+With \`protocol: auto\` nothing is connected before the client has begun, and no more bytes are waited for than tell the protocols apart. A
+protocol in which the server begins (SMTP, SSH, MySQL) needs \`tcp\`, which connects at once. What is not HTTP has no routing key and goes to the
+baseline, which is the target of an inbound listener; an outbound one learns from HTTP alone where a connection is meant to go, so it cannot be
+\`tcp\`, and ends what is not HTTP.
+
+## TLS
+
+\`\`\`yaml
+listeners:
+  - direction: inbound
+    address: 0.0.0.0:15006
+    target: 127.0.0.1:8080
+    tls:
+      certificate: /etc/sidelane/tls/tls.crt
+      key: /etc/sidelane/tls/tls.key
+      clientCertificates: required
+      ca: /etc/sidelane/tls/ca.crt
+upstreamTls:
+  ledger: { ca: /etc/sidelane/tls/ca.crt }
+\`\`\`
+
+${table((field) => field.path.includes("tls") || field.path[0] === "upstreamTls")}
+
+\`tls\` is what clients of a listener connect with. Which HTTP version they speak is settled by ALPN, of what \`protocol\` lets them: \`auto\` offers
+\`h2\` and \`http/1.1\`, \`http1\` and \`http2\` their own; a client without ALPN is told by its first bytes. With \`tcp\` the bytes inside TLS go to the
+baseline. The handshake has \`timeouts.headMs\`.
+
+\`upstreamTls\` holds for every endpoint of the service: baseline, sandboxes, and \`target\` when it is the config's own service. Names are exact; there
+is no entry for all. In a variable's name the service's is written in capitals with \`_\` for everything but letters and digits
+(\`SIDELANE_UPSTREAM_TLS_PAYMENT_API_CA\`); it means the entry of the file that is written like this, else the service \`payment-api\`.
+
+All files are read again when they change, without a restart: [operations](operations.md#tls).
 
 ## table
 

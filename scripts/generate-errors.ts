@@ -4,7 +4,17 @@ import { decisionReasons, failureReasons, problemType } from "../src/base/reason
 import type { Reason, ReasonInfo } from "../src/base/reasons.ts";
 
 /** Ends of an exchange that no answer can report. */
-const neverSent: ReadonlySet<string> = new Set<Reason>(["client-closed", "response-aborted"]);
+const NOBODY_THERE = "because nobody could receive it any more: the status is what log and metrics show";
+const ON_A_LOST_CONNECTION = "because the connection is closed: the status is what log and metrics show";
+const neverSent: { readonly [reason in Reason]?: string } = {
+  "client-closed": NOBODY_THERE,
+  "client-protocol-error": ON_A_LOST_CONNECTION,
+  "destination-unknown": ON_A_LOST_CONNECTION,
+  "enhance-your-calm": ON_A_LOST_CONNECTION,
+  "response-aborted": "log and metrics show the status with which the response had begun",
+  "stream-limit": "the stream is reset: the status is what log and metrics show",
+  "upstream-reset": "the stream is reset: the status is what log and metrics show",
+};
 
 /** The page about decisions and refusals. */
 export function errorsPage(): string {
@@ -41,6 +51,9 @@ puts on a forwarded response:
 }
 \`\`\`
 
+A gRPC caller (content type \`application/grpc\`) gets the same as a trailers-only answer: HTTP status 200, \`grpc-status\` from the table below,
+and title, detail and advice in \`grpc-message\`.
+
 *Source* says whom to look at first: \`downstream\` is whoever sent the request, \`upstream\` the endpoint, \`sidelane\` a limit of
 the sidecar, \`decision\` the key and the routing table. *Retry* says whether the same request may be sent again: *yes*; only if it
 is *idempotent*; or *no*, because it would fail in the same way or because a part of the answer has been delivered.
@@ -58,17 +71,13 @@ function decisionRow([reason, info]: readonly [string, ReasonInfo]): string {
 }
 
 function failureRow([reason, info]: readonly [string, ReasonInfo]): string {
-  const status = neverSent.has(reason) ? `(${info.status})` : info.status;
+  const status = reason in neverSent ? `(${info.status})` : info.status;
   return `| [\`${reason}\`](#${reason}) | ${status} | ${info.grpcStatus} | ${info.source} | ${info.retry} |`;
 }
 
 function failureSection([reason, info]: readonly [string, ReasonInfo]): string {
-  const sent =
-    reason === "response-aborted"
-      ? " Never sent: log and metrics show the status with which the response had begun."
-      : neverSent.has(reason)
-        ? " Never sent, because nobody could receive it any more: the status is what log and metrics show."
-        : "";
+  const why = neverSent[reason as Reason];
+  const sent = why === undefined ? "" : ` Never sent${why.startsWith("because") ? "," : ":"} ${why}.`;
   return `### ${reason}\n\n${capital(info.title)}: ${info.advice}.${sent}`;
 }
 

@@ -34,9 +34,12 @@ export function requestHead(baggage: string | undefined): string {
   return `${lines.join("\r\n")}\r\n\r\n`;
 }
 
+/** The routing member among others, as requests of the load carry it. */
+export const sandboxBaggage = `user.tier=gold,${routingMember.name}=${routingMember.value},session.id=8f3a2c`;
+
 /** The load: half of the requests carry the key. Both heads have the same length, so that both cost the same to send. */
 export const loadHeads: { readonly [destination in Destination]: string } = {
-  sandbox: requestHead("user.tier=gold,sidelane=pr-7,session.id=8f3a2c"),
+  sandbox: requestHead(sandboxBaggage),
   baseline: requestHead("user.tier=gold,region=eu-1-a,session.id=8f3a2c"),
 };
 

@@ -2,11 +2,13 @@
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pinned, runToEnd, type Workspace } from "../processes.ts";
-import { tools, toolPath } from "../tools.ts";
+import type { Folder } from "../backends.ts";
+import { pinned, runToEnd } from "../processes.ts";
+import { firstLine, tools, toolPath } from "../tools.ts";
+import { readResult, resultMarker, type LoadResult } from "./load-result.ts";
 import { loadHeads } from "./requests.ts";
 
-export interface Load {
+export interface WrkLoad {
   readonly port: number;
   readonly connections: number;
   readonly seconds: number;
@@ -14,31 +16,20 @@ export interface Load {
   readonly ratePerSecond?: number;
 }
 
-/** What the client saw. */
-export interface LoadResult {
-  readonly requests: number;
-  readonly durationUs: number;
-  readonly bytes: number;
-  /** Connections that failed, reads and writes that failed, time-outs and answers with status 400 or more; what is below 400 shows in the bytes. */
-  readonly errors: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly p999Us: number;
-}
-
-const marker = "bench-result ";
-
-/** Runs wrk on one core. @throws Error when wrk itself fails; errors of the requests are counted in the result. */
-export async function runLoad(workspace: Workspace, core: number, load: Load): Promise<LoadResult> {
+/**
+ * Runs wrk on one core. Bytes are those of whole answers; errors are connections, reads and writes that failed, time-outs and
+ * answers with status 400 or more. What is below 400 shows in the bytes.
+ *
+ * @throws Error when wrk itself fails; errors of the requests are counted in the result.
+ */
+export async function runWrk(workspace: Folder, core: number, load: WrkLoad): Promise<LoadResult> {
   const script = join(workspace.directory, "load.lua");
   writeFileSync(script, loadScript(load));
   const { connections, port, seconds } = load;
   const flags = `--threads 1 --connections ${connections} --duration ${seconds}s --timeout 5s --latency`.split(" ");
   const wrk = [toolPath(tools.wrk), ...flags, "--script", script, `http://127.0.0.1:${port}/`];
   const output = await runToEnd(pinned(core, wrk));
-  const line = output.split("\n").find((candidate) => candidate.startsWith(marker));
-  if (line === undefined) throw new Error(`wrk gave no result:\n${output}`);
-  return JSON.parse(line.slice(marker.length)) as LoadResult;
+  return readResult("wrk", output);
 }
 
 /**
@@ -46,7 +37,7 @@ export async function runLoad(workspace: Workspace, core: number, load: Load): P
  * step, as those of many independent clients. (`h2load --rps` fires all connections in the same instant: that
  * measures a burst.) wrk counts latency from the send, so the thinking is not in it.
  */
-function loadScript(load: Load): string {
+function loadScript(load: WrkLoad): string {
   const lines = [
     // JSON escapes are Lua escapes as far as these heads need them (\r, \n, \").
     `local heads = { ${JSON.stringify(loadHeads.sandbox)}, ${JSON.stringify(loadHeads.baseline)} }`,
@@ -60,10 +51,14 @@ function loadScript(load: Load): string {
   lines.push(
     "function done(summary, latency)",
     "  local e = summary.errors",
-    `  io.write(string.format('${marker}{"requests":%d,"durationUs":%d,"bytes":%d,"errors":%d,"p50Us":%d,"p99Us":%d,"p999Us":%d}\\n',`,
+    `  io.write(string.format('${resultMarker}{"operations":%d,"durationUs":%d,"bytes":%d,"errors":%d,"firstError":"","p50Us":%d,"p99Us":%d,"p999Us":%d}\\n',`,
     "    summary.requests, summary.duration, summary.bytes, e.connect + e.read + e.write + e.timeout + e.status,",
     "    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))",
     "end",
   );
   return lines.join("\n");
+}
+
+export function wrkVersion(): string {
+  return firstLine(toolPath(tools.wrk), "-v").replace(/ \[.*$/, "");
 }

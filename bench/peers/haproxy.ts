@@ -12,9 +12,12 @@ import type { Peer } from "./peer.ts";
 export const haproxy: Peer = {
   name: "haproxy",
   needs: [tools.haproxy],
+  hasRule: true,
   version: () => firstLine(toolPath(tools.haproxy), "-v").replace(/^(HAProxy) version (\S+).*$/, "$1 $2"),
-  command({ workspace, port, backends }) {
+  command({ workspace, port, backends, traffic }) {
     const file = join(workspace.directory, "haproxy.cfg");
+    // Prior knowledge on both sides.
+    const protocol = traffic === "http2" ? " proto h2" : "";
     const config = `
 global
   nbthread 1
@@ -29,18 +32,19 @@ defaults
   timeout server 60s
   timeout http-request 10s
   timeout http-keep-alive 60s
+  timeout tunnel 60s
 
 frontend inbound
-  bind 127.0.0.1:${port}
+  bind 127.0.0.1:${port}${protocol}
   acl sandbox req.hdr(baggage),word(1,;) -m str ${routingMember.name}=${routingMember.value}
   use_backend sandbox if sandbox
   default_backend baseline
 
 backend baseline
-  server app 127.0.0.1:${backends.baseline}
+  server app 127.0.0.1:${backends.baseline}${protocol}
 
 backend sandbox
-  server app 127.0.0.1:${backends.sandbox}
+  server app 127.0.0.1:${backends.sandbox}${protocol}
 `;
     writeFileSync(file, config);
     return [toolPath(tools.haproxy), "-db", "-q", "-f", file];

@@ -9,9 +9,13 @@ import type { Peer } from "./peer.ts";
 export const nginx: Peer = {
   name: "nginx",
   needs: [tools.nginx],
+  hasRule: true,
   version: () => firstLine(toolPath(tools.nginx), "-v").replace("nginx version: ", ""),
-  command({ workspace, port, backends }) {
+  command({ workspace, port, backends, traffic }) {
     const file = join(workspace.directory, "nginx.conf");
+    // Two fields more per request, so only where they are needed.
+    const upgrade = traffic === "websocket" ? "proxy_set_header Upgrade $http_upgrade;" : "";
+    const connection = traffic === "websocket" ? "Upgrade" : "";
     const config = `
     ${nginxPreamble(workspace, "nginx")}
     http {
@@ -44,7 +48,8 @@ export const nginx: Peer = {
         location / {
           proxy_pass http://$destination;
           proxy_http_version 1.1;
-          proxy_set_header Connection "";
+          proxy_set_header Connection "${connection}";
+          ${upgrade}
           proxy_set_header Host $http_host;
           proxy_pass_header Server;
           proxy_pass_header Date;

@@ -1,29 +1,43 @@
 import { readFileSync } from "node:fs";
 import { projectFile } from "../project.ts";
 import { haproxy } from "./haproxy.ts";
+import { nghttpx } from "./nghttpx.ts";
 import { nginx } from "./nginx.ts";
 import type { Peer } from "./peer.ts";
 import { sidelane } from "./sidelane.ts";
 
-export const peerNames = ["sidelane", "haproxy", "nginx", "node-undici", "node-undici-tuned"] as const;
+export const peerNames = [
+  "sidelane",
+  "haproxy",
+  "nginx",
+  "nghttpx",
+  "node-undici",
+  "node-undici-tuned",
+  "node-http2",
+  "node-upgrade",
+] as const;
 export type PeerName = (typeof peerNames)[number];
 
-/** The two libraries of the platform: as usually written, and with every trick of their public interfaces. */
-function nodeUndici(name: "node-undici" | "node-undici-tuned"): Peer {
+/** A proxy on the libraries of the platform, one file each. */
+function nodePeer(name: "node-undici" | "node-undici-tuned" | "node-http2" | "node-upgrade"): Peer {
   return {
     name,
     needs: [],
+    hasRule: true,
     version() {
-      const manifest = JSON.parse(readFileSync(projectFile("node_modules/undici/package.json"), "utf8")) as {
-        version: string;
-      };
-      return `undici ${manifest.version}, Node ${process.versions.node}`;
+      const node = `Node ${process.versions.node}`;
+      return name.startsWith("node-undici") ? `undici ${undiciVersion()}, ${node}` : node;
     },
     command({ port, backends }) {
       const main = projectFile(`bench/peers/${name}.ts`);
       return [process.execPath, main, String(port), String(backends.baseline), String(backends.sandbox)];
     },
   };
+}
+
+function undiciVersion(): string {
+  const manifest = readFileSync(projectFile("node_modules/undici/package.json"), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 /** @param sidelaneCommand see `sidelane`. */
@@ -35,8 +49,12 @@ export function peer(name: PeerName, sidelaneCommand: readonly string[] | undefi
       return haproxy;
     case "nginx":
       return nginx;
+    case "nghttpx":
+      return nghttpx;
     case "node-undici":
     case "node-undici-tuned":
-      return nodeUndici(name);
+    case "node-http2":
+    case "node-upgrade":
+      return nodePeer(name);
   }
 }

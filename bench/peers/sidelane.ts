@@ -14,6 +14,7 @@ export function sidelane(command: readonly string[] | undefined): Peer {
   return {
     name: "sidelane",
     needs: [],
+    hasRule: true,
     version() {
       const manifest = JSON.parse(readFileSync(projectFile("package.json"), "utf8")) as { version: string };
       return `Sidelane ${manifest.version}, Node ${process.versions.node}`;
@@ -34,7 +35,8 @@ export function sidelane(command: readonly string[] | undefined): Peer {
 }
 
 /** Writes `sidelane.yaml` and `routes.yaml` and returns the path of the first. */
-export function writeSidelaneConfig({ workspace, port, adminPort, backends }: PeerSetup): string {
+export function writeSidelaneConfig(setup: Omit<PeerSetup, "traffic">): string {
+  const { workspace, port, adminPort, backends } = setup;
   const file = join(workspace.directory, "sidelane.yaml");
   writeFileSync(
     join(workspace.directory, "routes.yaml"),

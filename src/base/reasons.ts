@@ -12,7 +12,7 @@ export interface ReasonInfo {
   readonly source: ReasonSource;
   /** HTTP status of Sidelane's own answer; 0 where Sidelane never answers with this reason. */
   readonly status: number;
-  /** gRPC status code of Sidelane's own answer (used from the HTTP/2 relay on). */
+  /** gRPC status code of Sidelane's own answer to a gRPC caller (src/protocol/grpc/status.ts has their names). */
   readonly grpcStatus: number;
   readonly retry: RetryVerdict;
   readonly title: string;
@@ -77,6 +77,14 @@ export const failureReasons = {
     "loop detected",
     "the request came back to the listener that already forwarded it; check that the listener's target is the app and not a sidecar",
   ),
+  "destination-unknown": info(
+    "downstream",
+    421,
+    5,
+    "no",
+    "destination unknown",
+    "the connection is not HTTP, so it names no service, and this listener has no target; send HTTP, or give what stands behind it an inbound listener with protocol tcp",
+  ),
   "sandbox-unavailable": info(
     "upstream",
     503,
@@ -109,13 +117,45 @@ export const failureReasons = {
     "upstream closed the connection",
     "the endpoint closed the connection before it answered; look at its log",
   ),
+  "upstream-refused": info(
+    "upstream",
+    503,
+    14,
+    "yes",
+    "upstream refused the request",
+    "the endpoint refused the request unprocessed (REFUSED_STREAM) or was going away (GOAWAY), and so did every attempt to send it again; check whether the endpoint is being restarted or is overloaded",
+  ),
+  "upstream-reset": info(
+    "upstream",
+    502,
+    14,
+    "idempotent",
+    "upstream reset the stream",
+    "the endpoint gave the request up before it answered, and the client's stream was reset with the same code; look at the endpoint's log",
+  ),
+  "upstream-tls-failed": info(
+    "upstream",
+    502,
+    14,
+    "no",
+    "TLS with the upstream failed",
+    "no TLS connection to the endpoint could be made; the detail says whether the certificate, the name or the protocol is at fault, see the service's `tls` in the config",
+  ),
+  "upstream-version-unsupported": info(
+    "upstream",
+    502,
+    13,
+    "no",
+    "upstream does not speak this HTTP version",
+    "the endpoint does not speak the HTTP version of the request, and one version is never translated into another; call the service with the version it speaks",
+  ),
   "upstream-protocol-error": info(
     "upstream",
     502,
     13,
     "no",
     "upstream broke the protocol",
-    "the endpoint sent something that is not valid HTTP/1.1; the detail says what",
+    "the endpoint sent something that is not valid HTTP; the detail says what",
   ),
   "upstream-head-too-large": info(
     "upstream",
@@ -133,13 +173,21 @@ export const failureReasons = {
     "upstream timed out",
     "the endpoint did not answer or read in time; see timeouts.responseHeadMs, timeouts.stalledMs and timeouts.requestMs",
   ),
+  "deadline-exceeded": info(
+    "upstream",
+    504,
+    4,
+    "idempotent",
+    "deadline exceeded",
+    "the time that the caller gave the call in grpc-timeout has passed; look for what was slow at the endpoint, or give the call more time",
+  ),
   "malformed-request": info(
     "downstream",
     400,
     13,
     "no",
     "malformed request",
-    "the request is not valid HTTP/1.1 and nothing of it was forwarded; correct whoever sent it",
+    "the request is not valid HTTP and nothing of it was forwarded; correct whoever sent it",
   ),
   "ambiguous-framing": info(
     "downstream",
@@ -179,7 +227,7 @@ export const failureReasons = {
     12,
     "no",
     "HTTP version not supported",
-    "this listener speaks HTTP/1.1 and HTTP/1.0",
+    "the listener does not speak this version of HTTP; see listeners[].protocol for those it does",
   ),
   "expectation-unknown": info(
     "downstream",
@@ -190,12 +238,20 @@ export const failureReasons = {
     "the only expectation of HTTP is 100-continue",
   ),
   "upgrade-unsupported": info(
-    "downstream",
+    "upstream",
     501,
     12,
     "no",
     "upgrade not supported",
-    "this version does not relay protocol upgrades; send the request without Upgrade",
+    "the endpoint does not offer the protocol that the request wants to switch to; over HTTP/2 it has to announce extended CONNECT (RFC 8441)",
+  ),
+  "tls-required": info(
+    "downstream",
+    400,
+    9,
+    "no",
+    "TLS required",
+    "the request came in plain text to a listener that wants TLS; use https, or another listener",
   ),
   "trace-unsupported": info(
     "downstream",
@@ -237,13 +293,37 @@ export const failureReasons = {
     "too many connections",
     "the sidecar has limits.connectionsMax open connections",
   ),
+  "stream-limit": info(
+    "downstream",
+    503,
+    14,
+    "yes",
+    "too many streams",
+    "the client opened more streams on its connection than limits.http2StreamsMax, which it had been told; the stream was refused unprocessed (REFUSED_STREAM)",
+  ),
+  "enhance-your-calm": info(
+    "downstream",
+    429,
+    8,
+    "no",
+    "client floods the connection",
+    "the connection that carried the request exceeded one of the limits.http2* against floods and was closed with ENHANCE_YOUR_CALM; sidelane_http2_abuse_total and the detail in GOAWAY say which",
+  ),
+  "client-protocol-error": info(
+    "downstream",
+    400,
+    13,
+    "no",
+    "client broke the protocol",
+    "the client broke HTTP/2 on the connection that carried the request, and the connection was closed; its GOAWAY says what was wrong",
+  ),
   "client-closed": info(
     "downstream",
     499,
     1,
     "no",
-    "client closed the connection",
-    "the client went away before the exchange was complete",
+    "client went away",
+    "the client closed the connection or cancelled the request before the exchange was complete",
   ),
   "response-aborted": info(
     "upstream",
@@ -251,7 +331,7 @@ export const failureReasons = {
     14,
     "no",
     "response cut off",
-    "the response broke off in the middle or exceeded timeouts.requestMs, so the client's connection was reset; look at the endpoint's log",
+    "the response broke off in the middle or exceeded timeouts.requestMs, so the client's connection (in HTTP/2 its stream) was reset; look at the endpoint's log",
   ),
   draining: info(
     "sidelane",
@@ -259,7 +339,7 @@ export const failureReasons = {
     14,
     "yes",
     "draining",
-    "the sidecar is shutting down and takes no new connections; send the request again, to another instance",
+    "the sidecar is shutting down and takes nothing new; send the request again, to another instance",
   ),
 } as const;
 

@@ -6,7 +6,7 @@ import type { Problem } from "../config/problem.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { SourceMap } from "../config/yaml.ts";
 import { CompiledTable } from "../routing/compiled-table.ts";
-import { valueAt } from "../routing/finding.ts";
+import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding } from "../routing/finding.ts";
 import { nearest } from "../routing/nearest.ts";
 import { RefusedError } from "./command.ts";
@@ -38,7 +38,25 @@ export function checkOwnTable(config: ProxyConfig, source: SourceMap): OwnTable 
   const result = loadTable(content, file);
   if (!result.ok) return { problems: result.problems, warnings: [] };
   const table = new CompiledTable(result.image, 1, result.digest);
-  return { problems: [], warnings: toProblems([...lostService(config, table, file)], source) };
+  return {
+    problems: [],
+    warnings: toProblems([...lostService(config, table, file), ...unknownTls(config, table, file)], source),
+  };
+}
+
+/** TLS for a service that nothing is sent to. */
+function* unknownTls({ service, upstreamTls }: ProxyConfig, table: CompiledTable, file: string): Generator<Finding> {
+  for (const name of Object.keys(upstreamTls)) {
+    if (name === service || table.serviceByName(name) !== -1) continue;
+    const names = Array.from({ length: table.counts.services }, (_, index) => table.serviceName(index));
+    const guess = nearest(name, [service, ...names]);
+    yield {
+      place: nameAt("upstreamTls", name),
+      message: `service ${name} is not in ${file}`,
+      why: "nothing is sent to it, with or without TLS",
+      hint: guess === undefined ? "write the name of a service of the table" : `did you mean ${guess}?`,
+    };
+  }
 }
 
 /** Like the sidecar's own warning: no key can choose what the table does not know. Outbound listeners do not need it. */

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { checkTlsFiles } from "../config/check-tls-files.ts";
 import { fileKind } from "../config/file-kind.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { loadTable } from "../config/load-table.ts";
@@ -43,6 +44,9 @@ function checkFile(
     if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
     const own = checkOwnTable(result.config, result.source);
     const warnings = [...result.warnings, ...own.warnings].map(formatWarning);
+    const tls = checkTlsFiles(result.config, result.source);
+    const unfit = [...tls.problems, ...tls.byTime];
+    if (unfit.length > 0) return { ok: false, lines: [...warnings, ...unfit.map(formatProblem)] };
     if (own.problems.length > 0 && !paths.has(result.config.table.file)) {
       return { ok: false, lines: [...warnings, ...own.problems.map(formatProblem)] };
     }

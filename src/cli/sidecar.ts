@@ -39,7 +39,10 @@ export interface SidecarOptions {
 
 /** Starts it; rejects with a message for people when the table is bad or an address cannot be bound. */
 export async function startSidecar(config: ProxyConfig, log: Log, options: SidecarOptions = {}): Promise<Sidecar> {
-  const telemetry = new Telemetry({ sandboxLabelsMax: config.limits.sandboxLabelsMax });
+  const telemetry = new Telemetry({
+    sandboxLabelsMax: config.limits.sandboxLabelsMax,
+    grpcMethodLabelsMax: config.limits.grpcMethodLabelsMax,
+  });
   const { cell, source } = followTable(config, log, telemetry, options.preloaded);
   let accessLog: AccessLog | undefined;
   const closeRest = async (): Promise<void> => {

@@ -2,6 +2,7 @@
 // its bytes. Out: one line of JSON, then the bytes of the table's image.
 
 import { arrayBuffer } from "node:stream/consumers";
+import { checkTlsFiles } from "../config/check-tls-files.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { formatProblem } from "../config/problem.ts";
 import { loadBytes } from "../table/load-bytes.ts";
@@ -12,10 +13,14 @@ import type { StartUpHead } from "./start-up.ts";
 const file = process.argv[2] ?? "";
 const text = Buffer.from(await arrayBuffer(process.stdin)).toString("utf8");
 const loaded = loadConfig(text, file, process.env);
+const tls = loaded.ok ? checkTlsFiles(loaded.config, loaded.source) : undefined;
 if (!loaded.ok) write({ ok: false, problems: loaded.problems.map(formatProblem) });
-else {
+else if (tls !== undefined && tls.problems.length > 0) {
+  write({ ok: false, problems: tls.problems.map(formatProblem) });
+} else {
   const { config } = loaded;
-  const warnings = loaded.warnings.map(formatProblem);
+  // A certificate that has expired is no reason to serve nobody: a restart must not make more of it than it was.
+  const warnings = [...loaded.warnings, ...(tls?.byTime ?? [])].map(formatProblem);
   const table = config.table.file;
   const read = await readTableFile(table, config.limits.tableBytesMax);
   const { fingerprint } = read;

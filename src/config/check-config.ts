@@ -7,6 +7,8 @@ import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { checkName, checkTargetName } from "../routing/names.ts";
 import { checkCarriers } from "./check-carriers.ts";
+import { toListenerTls, toUpstreamTls } from "./check-tls.ts";
+import type { CheckContext } from "./check-tls.ts";
 import type { ListenerConfig, ProxyConfig, ProxyConfigDocument } from "./proxy-config.ts";
 
 /** `config` is only meaningful when there are no problems. */
@@ -26,9 +28,10 @@ export function toProxyConfig(
 ): CheckedConfig {
   const problems: Finding[] = [];
   const warnings: Finding[] = [];
+  const context: CheckContext = { problems, warnings, resolvePath };
   checkNames(document, problems);
   const addresses = new Addresses(problems);
-  const listeners = document.listeners.map((listener, index) => toListener(listener, index, addresses, problems));
+  const listeners = document.listeners.map((listener, index) => toListener(listener, index, addresses, context));
   checkListenerNames(listeners, document, problems);
   const admin = addresses.claim(document.admin.address, ["admin", "address"], "the admin server");
   if (admin !== undefined && !isLoopback(admin.host)) {
@@ -47,6 +50,7 @@ export function toProxyConfig(
     listeners,
     table: { file: resolvePath(document.table.file) },
     tenancy: { ...document.tenancy, carriers: checkCarriers(document.tenancy.carriers, problems) },
+    upstreamTls: toUpstreamTls(document.upstreamTls, context),
     admin: document.admin,
     limits,
     timeouts: document.timeouts,
@@ -71,24 +75,20 @@ function toListener(
   listener: ListenerDocument,
   index: number,
   addresses: Addresses,
-  problems: Finding[],
+  context: CheckContext,
 ): ListenerConfig {
+  const { problems } = context;
   const path = ["listeners", index];
   const name = listener.name ?? listener.direction;
   const wrongName = checkName(name);
   if (wrongName !== undefined)
     problems.push(malformed([...path, "name"], `${quote(name)} is not a listener name`, wrongName));
-  if (listener.protocol === "http2" || listener.protocol === "tcp") {
-    problems.push({
-      place: valueAt(...path, "protocol"),
-      message: `protocol ${listener.protocol} is not supported by this version`,
-      hint: "write auto or http1",
-    });
-  }
+  const tls = listener.tls === undefined ? undefined : toListenerTls(listener.tls, listener, name, path, context);
   const base = {
     name,
     address: listener.address,
-    protocol: listener.protocol === "auto" ? ("auto" as const) : ("http1" as const),
+    protocol: listener.protocol,
+    ...(tls === undefined ? {} : { tls }),
   };
   const own = addresses.claim(listener.address, [...path, "address"], `listener ${name}`);
   if (listener.direction === "outbound") {
@@ -109,6 +109,14 @@ function toListener(
 }
 
 function checkOutbound(listener: ListenerDocument, name: string, path: Path, problems: Finding[]): void {
+  if (listener.protocol === "tcp") {
+    problems.push({
+      place: valueAt(...path, "protocol"),
+      message: `listener ${name} is outbound and takes plain TCP`,
+      why: "only HTTP says which service it is meant for",
+      hint: "write auto, and let the service connect to its TCP servers directly",
+    });
+  }
   if (listener.target !== undefined) {
     problems.push({
       place: nameAt(...path, "target"),

@@ -2,7 +2,7 @@
 
 import type { Path } from "../routing/finding.ts";
 import { nearest } from "../routing/nearest.ts";
-import { scalarFields } from "./schema-fields.ts";
+import { ANY_NAME, scalarFields } from "./schema-fields.ts";
 import type { JsonSchema, ScalarField } from "./schema-fields.ts";
 import { fieldName } from "./shape-problems.ts";
 import type { Position, Problem } from "./problem.ts";
@@ -17,7 +17,10 @@ const NOT_CONFIG: readonly string[] = ["SIDELANE_CONFIG"];
 /** List positions that a variable can name; a config has a handful. */
 const INDEX_MAX = 99;
 
-/** The variable of a field: `onUnknownKey` in `tenancy` is `SIDELANE_TENANCY_ON_UNKNOWN_KEY`; lists count from 0. */
+/**
+ * The variable of a field: `onUnknownKey` in `tenancy` is `SIDELANE_TENANCY_ON_UNKNOWN_KEY`; lists count from 0. Names that
+ * people choose are folded: `payment-api` is `PAYMENT_API`.
+ */
 export function environmentName(path: Path): string {
   const words = path.map((step) =>
     String(step)
@@ -25,6 +28,10 @@ export function environmentName(path: Path): string {
       .toUpperCase(),
   );
   return PREFIX + words.join("_");
+}
+
+function foldedName(name: string): string {
+  return name.replaceAll(/[^A-Za-z0-9]/gu, "_").toUpperCase();
 }
 
 /** A document with the values of the environment laid over it. */
@@ -47,7 +54,7 @@ export function overlay(document: unknown, environment: Environment, schema: Jso
   for (const name of Object.keys(environment).toSorted(byNumber)) {
     const text = environment[name];
     if (!name.startsWith(PREFIX) || text === undefined || text === "" || NOT_CONFIG.includes(name)) continue;
-    const found = fieldOf(name, fields);
+    const found = fieldOf(name, fields, root);
     if (found === undefined) {
       if (!isServiceLink(name, text)) problems.push(unknownVariable(name, fields));
       continue;
@@ -87,16 +94,33 @@ interface FoundField {
   readonly path: Path;
 }
 
-/** `0` in a field's path stands for any position. */
-function fieldOf(name: string, fields: readonly ScalarField[]): FoundField | undefined {
+const FOLDED_ANY = ANY_NAME.toUpperCase();
+
+/** `0` in a field's path stands for any position, `ANY_NAME` for any name. */
+function fieldOf(name: string, fields: readonly ScalarField[], root: unknown): FoundField | undefined {
   for (const field of fields) {
-    const pattern = environmentName(field.path).replaceAll("_0_", "_([0-9]{1,2})_");
+    const pattern = environmentName(field.path)
+      .replaceAll("_0_", "_([0-9]{1,2})_")
+      .replaceAll(FOLDED_ANY, "([A-Z0-9][A-Z0-9_]*)");
     const match = new RegExp(`^${pattern}$`, "u").exec(name);
     if (match === null) continue;
-    const indices = match.slice(1).map(Number);
-    return { field, path: field.path.map((step) => (step === 0 ? (indices.shift() ?? 0) : step)) };
+    const found = match.slice(1).values();
+    const path: (string | number)[] = [];
+    for (const step of field.path) {
+      const text = step === 0 || step === ANY_NAME ? (found.next().value ?? "") : "";
+      path.push(step === 0 ? Number(text) : step === ANY_NAME ? unfolded(text, path, root) : step);
+    }
+    return { field, path };
   }
   return undefined;
+}
+
+/** The name of the map at `path` that is folded to `text`; when it has none, the one that Kubernetes would allow. */
+function unfolded(text: string, path: Path, root: unknown): string {
+  let map = root;
+  for (const step of path) map = (map as Record<string | number, unknown> | null | undefined)?.[step];
+  const names = typeof map === "object" && map !== null ? Object.keys(map) : [];
+  return names.find((name) => foldedName(name) === text) ?? text.toLowerCase().replaceAll("_", "-");
 }
 
 function unknownVariable(name: string, fields: readonly ScalarField[]): Problem {

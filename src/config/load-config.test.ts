@@ -8,6 +8,16 @@ import { formatProblem } from "./problem.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 import { scalarFields } from "./schema-fields.ts";
 
+/** With every section that has required fields of its own. */
+const withTls = `
+service: checkout
+listeners:
+  - { direction: inbound, address: "0.0.0.0:15006", target: "127.0.0.1:8080", tls: { certificate: a.crt, key: a.key, clientCertificates: optional, ca: a.ca } }
+  - { direction: outbound, address: "127.0.0.1:15001" }
+table: { file: ./routes.yaml }
+upstreamTls: { payment-api: { ca: b.ca, certificate: b.crt, key: b.key } }
+`;
+
 const minimal = `
 service: checkout
 listeners:
@@ -44,6 +54,7 @@ describe("loadConfig", () => {
       ],
       table: { file: "/etc/sidelane/routes.yaml" },
       tenancy: { carriers: [{ kind: "baggage", name: "sidelane" }], onUnknownKey: "baseline", onUnavailable: "fail" },
+      upstreamTls: {},
       admin: { address: "127.0.0.1:15000" },
       limits: defaultLimits,
       timeouts: defaultTimeouts,
@@ -125,6 +136,37 @@ describe("loadConfig", () => {
   });
 });
 
+describe("TLS", () => {
+  test("files are relative to the config", () => {
+    const config = load(withTls);
+    expect(config.listeners[0]?.tls).toEqual({
+      certificate: "/etc/sidelane/a.crt",
+      key: "/etc/sidelane/a.key",
+      clientCertificates: "optional",
+      ca: "/etc/sidelane/a.ca",
+      minVersion: "TLSv1.2",
+      plaintext: "refuse",
+    });
+    expect(config.listeners[1]).not.toHaveProperty("tls");
+    expect(config.upstreamTls).toEqual({
+      "payment-api": {
+        ca: "/etc/sidelane/b.ca",
+        certificate: "/etc/sidelane/b.crt",
+        key: "/etc/sidelane/b.key",
+        verify: true,
+      },
+    });
+  });
+
+  test("believing whoever answers is worth a warning", () => {
+    const result = loadConfig(`${minimal}upstreamTls: { ledger: { verify: false } }\n`, "sidelane.yaml", {});
+    if (!result.ok) throw new Error("refused");
+    expect(result.warnings.map(formatProblem)).toEqual([
+      "sidelane.yaml:7:34: endpoints of ledger are believed to be what they say, whoever can answer in their place reads the requests and writes the answers, write ca: with the path of the authority that made their certificates",
+    ]);
+  });
+});
+
 describe("environment twins", () => {
   test("each scalar field has one of its own", () => {
     const names = scalarFields(configJsonSchema()).map((field) => environmentName(field.path));
@@ -139,7 +181,8 @@ describe("environment twins", () => {
     for (const field of scalarFields(configJsonSchema())) {
       const example = field.schema.examples?.[0];
       expect(example, environmentName(field.path)).toBeDefined();
-      const result = loadConfig(minimal, "sidelane.yaml", { [environmentName(field.path)]: String(example) });
+      const name = environmentName(field.path).replace("<NAME>", "PAYMENT_API");
+      const result = loadConfig(withTls, "sidelane.yaml", { [name]: String(example) });
       expect(result.ok ? [] : result.problems.map(formatProblem)).toEqual([]);
     }
   });
@@ -180,6 +223,24 @@ describe("environment twins", () => {
 
   test("empty ones count as not set", () => {
     expect(load(minimal, { SIDELANE_SANDBOX: "", SIDELANE_WORKERS: "", SIDELANE_NOTHING: "" })).toEqual(load(minimal));
+  });
+
+  test("names of services are folded; what the file does not have is a new entry", () => {
+    const text = `${minimal}upstreamTls: { Payment.API: {} }\n`;
+    const config = load(text, {
+      SIDELANE_UPSTREAM_TLS_PAYMENT_API_SERVER_NAME: "payments",
+      SIDELANE_UPSTREAM_TLS_LEDGER_BOOK_CERTIFICATE: "ledger.crt",
+      SIDELANE_UPSTREAM_TLS_LEDGER_BOOK_KEY: "ledger.key",
+      SIDELANE_UPSTREAM_TLS_LEDGER_BOOK_VERIFY: "true",
+    });
+    expect(config.upstreamTls).toEqual({
+      "Payment.API": { serverName: "payments", verify: true },
+      "ledger-book": { certificate: "/etc/sidelane/ledger.crt", key: "/etc/sidelane/ledger.key", verify: true },
+    });
+    expect(refused(minimal, { SIDELANE_UPSTREAM_TLS_LEDGER_KEY: "k", SIDELANE_UPSTREAM_TLS_CA: "ca" })).toEqual([
+      "SIDELANE_UPSTREAM_TLS_CA: no field of the config has this environment variable, unset it; docs/configuration.md lists them all",
+      "SIDELANE_UPSTREAM_TLS_LEDGER_KEY: TLS to ledger has a key and no certificate, one is of no use without the other, add certificate: ./tls.crt",
+    ]);
   });
 
   test("unknown ones are problems, with the nearest name", () => {

@@ -5,6 +5,8 @@
 import { z } from "zod";
 import { limitInfos, timeoutInfos } from "../base/limits.ts";
 import type { LimitInfo, Limits, Timeouts } from "../base/limits.ts";
+import { listenerTlsSchema, upstreamTlsSchema } from "./tls-config.ts";
+import type { ListenerTlsConfig, UpstreamTlsConfig } from "./tls-config.ts";
 
 /** A proxy config with every default filled in and every cross-check passed. */
 export interface ProxyConfig {
@@ -16,6 +18,8 @@ export interface ProxyConfig {
   readonly listeners: readonly ListenerConfig[];
   readonly table: { readonly file: string };
   readonly tenancy: TenancyConfig;
+  /** By service name; connections to services that are not in it are not secured. */
+  readonly upstreamTls: Readonly<Record<string, UpstreamTlsConfig>>;
   readonly admin: { readonly address: string };
   readonly limits: Limits;
   readonly timeouts: Timeouts;
@@ -30,8 +34,13 @@ interface ListenerBase {
   readonly name: string;
   /** `host:port`; port 0 is any free one. */
   readonly address: string;
-  readonly protocol: "auto" | "http1";
+  readonly protocol: ListenerProtocol;
+  /** Absent: clients connect without TLS. */
+  readonly tls?: ListenerTlsConfig;
 }
+
+/** What a listener's clients speak; `auto`: what their first bytes say. */
+export type ListenerProtocol = "auto" | "http1" | "http2" | "tcp";
 
 /** Traffic to the service that the sidecar stands beside. */
 export interface InboundListenerConfig extends ListenerBase {
@@ -102,8 +111,11 @@ const listener = z
     protocol: z
       .enum(["auto", "http1", "http2", "tcp"])
       .default("auto")
-      .describe("This version supports `auto` and `http1`.")
+      .describe(
+        "What clients speak. `auto`: HTTP/1.1 or HTTP/2, told by the first bytes; anything else goes to the baseline as TCP. `http1`, `http2`: that alone. `tcp`: bytes to the baseline, never waiting for the client to begin, as server-first protocols need it.",
+      )
       .meta({ examples: ["http1"] }),
+    tls: listenerTlsSchema.optional(),
   })
   .describe("One address on which the sidecar listens.")
   .meta({ examples: [{ direction: "outbound", address: "127.0.0.1:15001" }] });
@@ -185,6 +197,11 @@ export const proxyConfigSchema = z
       })
       .prefault({})
       .describe("How requests are told apart."),
+    upstreamTls: z
+      .record(z.string(), upstreamTlsSchema)
+      .default({})
+      .describe("Services whose endpoints are connected to with TLS, by their names in the table.")
+      .meta({ examples: [{ ledger: { ca: "/etc/sidelane/tls/ca.crt" } }] }),
     admin: z
       .strictObject({
         address: z

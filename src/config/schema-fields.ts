@@ -19,9 +19,12 @@ export interface JsonSchema {
   readonly anyOf?: readonly JsonSchema[];
 }
 
+/** Stands in a field's path for any name of a map whose names people choose. */
+export const ANY_NAME = "<name>";
+
 /** A field with one value of its own. */
 export interface ScalarField {
-  /** Names from the root; `0` stands for any position of a list. */
+  /** Names from the root; `0` stands for any position of a list, `ANY_NAME` for any name. */
   readonly path: Path;
   readonly schema: JsonSchema;
   readonly required: boolean;
@@ -35,6 +38,9 @@ export function scalarFields(schema: JsonSchema, path: Path = [], required = tru
     return Object.entries(schema.properties).flatMap(([name, field]) =>
       scalarFields(field, [...path, name], schema.required?.includes(name) ?? false),
     );
+  }
+  if (typeof schema.additionalProperties === "object") {
+    return scalarFields(schema.additionalProperties, [...path, ANY_NAME], false);
   }
   return [{ path, schema, required }];
 }

@@ -13,7 +13,7 @@ import type { Wire, WireOwner } from "./wire.ts";
 export interface DetectorContext {
   readonly timeouts: Timeouts;
   /** Takes the connection over, with the bytes that have been read. */
-  handOver(from: Connection, protocol: Detected, bytes: Uint8Array, end: number): void;
+  handOver(from: Connection, protocol: Exclude<Detected, "undecided">, bytes: Uint8Array, end: number): void;
   /** The connection is gone. */
   remove(connection: Connection): void;
 }

@@ -23,7 +23,11 @@ import type { Connection } from "./connection.ts";
 import { Detector } from "./detector.ts";
 import { Http1Downstream, type ListenerContext } from "./http1/downstream.ts";
 import { loggedFields } from "./http1/log-exchange.ts";
-import { type Protocol, type Router, watchedFields } from "./router.ts";
+import type { Endpoint } from "./endpoints/endpoint.ts";
+import { Http2Downstream } from "./http2/downstream.ts";
+import { Http2ListenerContext } from "./http2/listener-context.ts";
+import { type Protocol, type Route, type Router, watchedFields } from "./router.ts";
+import { Tunnel, type TunnelListener } from "./tcp/tunnel.ts";
 import { Wire, nobody } from "./wire.ts";
 
 /** Connections that are being told that there is no room; beyond them there is only a reset. */
@@ -46,7 +50,7 @@ export interface ListenerDeps {
 }
 
 /** One listener of the config. */
-export class Listener implements ListenerContext {
+export class Listener implements ListenerContext, TunnelListener {
   readonly config: ListenerConfig;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
@@ -61,7 +65,10 @@ export class Listener implements ListenerContext {
   draining = false;
   /** Connections end with their present exchange, whether it announced that or not. */
   ending = false;
+  /** What its HTTP/2 connections share. */
+  readonly http2: Http2ListenerContext;
   #closed = false;
+  readonly #tcpRouter: Router;
   readonly #deps: ListenerDeps;
   readonly #server: Server;
   /** All connections; a connection knows its index, so that removal is a swap with the last. */
@@ -73,11 +80,17 @@ export class Listener implements ListenerContext {
   #failureLoggedMs = Number.NEGATIVE_INFINITY;
   #whenEmpty: (() => void) | undefined;
 
-  constructor(config: ListenerConfig, proxy: ProxyConfig, router: Router, deps: ListenerDeps) {
+  constructor(
+    config: ListenerConfig,
+    proxy: ProxyConfig,
+    routers: Readonly<Record<Protocol, Router>>,
+    deps: ListenerDeps,
+  ) {
     this.config = config;
     this.limits = proxy.limits;
     this.timeouts = proxy.timeouts;
-    this.router = router;
+    this.router = routers.http1;
+    this.#tcpRouter = routers.tcp;
     this.telemetry = deps.telemetry;
     this.accessLog = deps.accessLog;
     this.#deps = deps;
@@ -88,6 +101,7 @@ export class Listener implements ListenerContext {
     const word = /^[A-Za-z0-9-]+$/.test(config.name) ? config.name : `_${proxy.listeners.indexOf(config)}`;
     const token = `sidelane-${deps.instanceId}-${word}`;
     this.viaToken = latin1(token);
+    this.http2 = new Http2ListenerContext(this, routers.http2, token, watched);
     this.via = latin1(`via: 1.1 ${token}\r\n`);
     this.#server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true, keepAlive: true });
     this.#server.on("connection", (socket) => this.#accept(socket));
@@ -111,12 +125,16 @@ export class Listener implements ListenerContext {
         return new Detector(wire, this);
       case "http1":
         return new Http1Downstream(wire, this);
+      case "http2":
+        return new Http2Downstream(wire, this.http2);
+      case "tcp":
+        return new Tunnel(wire, this);
     }
   }
 
   /** The first bytes have told what a connection speaks: whoever speaks that takes it over, with these bytes. */
-  handOver(from: Connection, _protocol: Detected, bytes: Uint8Array, end: number): void {
-    const next = this.#open(from.wire, "http1");
+  handOver(from: Connection, protocol: Exclude<Detected, "undecided">, bytes: Uint8Array, end: number): void {
+    const next = this.#open(from.wire, protocol === "tls" ? "tcp" : protocol);
     next.index = from.index;
     this.#connections[from.index] = next;
     next.wire.owner.onBytes(bytes, end);
@@ -137,6 +155,19 @@ export class Listener implements ListenerContext {
     socket.resume();
     const context = { detail: "", service: "", destination: "", endpoint: "" };
     socket.end(answerBytes(reason, context, false, "close", undefined));
+  }
+
+  /** An endpoint accepts extended CONNECT (RFC 8441 §3): if it is one of ours, clients may send it. */
+  noteConnectProtocol(endpoint: Endpoint): void {
+    if (this.http2.connectProtocol || !this.http2.router.uses(endpoint)) return;
+    this.http2.connectProtocol = true;
+    for (const connection of this.#connections) {
+      if (connection instanceof Http2Downstream) connection.tellConnectProtocol();
+    }
+  }
+
+  opaqueRoute(): Route | undefined {
+    return this.#tcpRouter.opaque();
   }
 
   remove(connection: Connection): void {

@@ -3,7 +3,9 @@
 // with no routes: an old one is never consulted again, and dies with the last exchange that holds one of its routes.
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
 import { fieldIds } from "../protocol/http1/field-ids.ts";
+import type { Field } from "../protocol/hpack/field.ts";
 import type { RequestHead } from "../protocol/http1/request-head.ts";
+import type { Http2RequestHead } from "../protocol/http2/request-head.ts";
 import { latin1, textOf } from "../protocol/bytes.ts";
 import { Found } from "../protocol/context/found.ts";
 import { findBaggageMember } from "../protocol/context/baggage.ts";
@@ -11,6 +13,7 @@ import { findTracestateMember } from "../protocol/context/tracestate.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
 import { type Decision, NO_KEY, NO_SERVICE, type RoutePolicy, UNKNOWN_KEY, decide } from "../routing/decide.ts";
 import type { TableCell } from "../routing/table-cell.ts";
+import type { GrpcStats } from "../telemetry/grpc-stats.ts";
 import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
 import type { Reason } from "../base/reasons.ts";
 import type { Endpoint } from "./endpoints/endpoint.ts";
@@ -31,6 +34,10 @@ export interface Route {
   /** Not complete without the request's authority: see `Router`. */
   readonly needsAuthority: boolean;
   readonly stats: RouteStats;
+  /** Undefined where there is no gRPC. */
+  readonly grpc: GrpcStats | undefined;
+  /** The value of `x-sidelane-route`. */
+  readonly debugText: string;
   /** The line `x-sidelane-route: ...` with its line end. */
   readonly debugLine: Uint8Array;
   /** Where to go when no endpoint of the sandbox can be reached and the config allows it. */
@@ -121,14 +128,101 @@ export class Router {
     if (this.#listener.direction === "inbound") {
       return this.#routes.get(target) ?? this.#addRoute(target, this.#service, this.#servicePort, target);
     }
-    const service = table.findService(bytes, head.hostNameStart, head.hostNameEnd);
-    const servicePort =
-      service === NO_SERVICE ? -1 : table.servicePort(service, head.hostPort === -1 ? 80 : head.hostPort);
+    const { hostNameStart, hostNameEnd, hostPort } = head;
+    const service = table.findService(bytes, hostNameStart, hostNameEnd);
+    const port = hostPort === -1 ? 80 : hostPort;
+    return this.#outboundRoute(table, service, port, target, bytes, hostNameStart, hostNameEnd);
+  }
+
+  #outboundRoute(
+    table: CompiledTable,
+    service: number,
+    port: number,
+    target: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): Route {
+    const servicePort = service === NO_SERVICE ? -1 : table.servicePort(service, port);
+    if (servicePort !== -1) {
+      const at = servicePort * (table.targetCount + 2) + target + 2;
+      const route = this.#routes.get(at) ?? this.#addRoute(at, service, servicePort, target);
+      if (!route.needsAuthority) return route;
+    }
     // Without endpoints of its own a service's baseline is the authority itself, which differs from request to request.
-    if (servicePort === -1) return this.#passthroughRoute(head, bytes, service, target);
-    const at = servicePort * (table.targetCount + 2) + target + 2;
-    const route = this.#routes.get(at) ?? this.#addRoute(at, service, servicePort, target);
-    return route.needsAuthority ? this.#passthroughRoute(head, bytes, service, target, servicePort) : route;
+    return this.#passthroughRoute(bytes, start, end, port, service, target, servicePort);
+  }
+
+  /**
+   * The route of a connection that is not looked into: it has no key and names no service. Undefined where nothing but a
+   * request could tell where to go.
+   */
+  opaque(): Route | undefined {
+    const table = this.#cell.current;
+    if (table !== this.#table) this.#takeTable(table);
+    if (this.#listener.direction === "outbound") return undefined;
+    return this.#routes.get(NO_KEY) ?? this.#addRoute(NO_KEY, this.#service, this.#servicePort, NO_KEY);
+  }
+
+  /** Whether a route of the present table leads to the endpoint. */
+  uses(endpoint: Endpoint): boolean {
+    for (const routes of [this.#routes, this.#passthrough]) {
+      for (const { endpoints, fallback } of routes.values()) {
+        if (endpoints.includes(endpoint) || fallback?.endpoints.includes(endpoint) === true) return true;
+      }
+    }
+    return false;
+  }
+
+  /** The route of an HTTP/2 request. */
+  routeFields(head: Http2RequestHead): Route {
+    const table = this.#cell.current;
+    if (table !== this.#table) this.#takeTable(table);
+    const target = this.#findTargetInFields(table, head);
+    if (this.#listener.direction === "inbound") {
+      return this.#routes.get(target) ?? this.#addRoute(target, this.#service, this.#servicePort, target);
+    }
+    const service = table.findService(head.hostBytes, head.hostNameStart, head.hostNameEnd);
+    const port = head.hostPort === -1 ? (head.schemeIsHttps ? 443 : 80) : head.hostPort;
+    return this.#outboundRoute(table, service, port, target, head.hostBytes, head.hostNameStart, head.hostNameEnd);
+  }
+
+  #findTargetInFields(table: CompiledTable, head: Http2RequestHead): number {
+    this.keyFound = false;
+    if (head.watchedCount === 0) return NO_KEY;
+    const carriers = this.#carriers;
+    for (let c = 0; c < carriers.length; c++) {
+      const carrier = carriers[c] as CarrierAt;
+      if (!this.#readCarrierInFields(carrier, head)) continue;
+      this.keyFound = true;
+      const { key } = this;
+      const target = table.findTarget(key.bytes, key.start, key.end);
+      return target === -1 ? UNKNOWN_KEY : target;
+    }
+    return NO_KEY;
+  }
+
+  #readCarrierInFields(carrier: CarrierAt, head: Http2RequestHead): boolean {
+    const { watched } = head;
+    let found = false;
+    for (let w = 0; w < head.watchedCount; w++) {
+      const field = watched[w] as Field;
+      if (field.kind !== carrier.fieldId) continue;
+      const yields = this.#readValue(carrier, field.bytes, field.valueStart, field.valueEnd);
+      if (!yields) continue;
+      found = true;
+      if (carrier.kind !== "baggage") return true;
+    }
+    return found;
+  }
+
+  /** Whether one field of a carrier yields a key, which is then in `key`. */
+  #readValue(carrier: CarrierAt, bytes: Uint8Array, start: number, end: number): boolean {
+    const { key } = this;
+    if (carrier.kind === "baggage") return findBaggageMember(bytes, start, end, carrier.member, key);
+    if (carrier.kind === "tracestate") return findTracestateMember(bytes, start, end, carrier.member, key);
+    if (end > start) key.set(bytes, start, end);
+    return end > start;
   }
 
   /** The target that the first yielding carrier's key selects, NO_KEY or UNKNOWN_KEY. */
@@ -149,21 +243,13 @@ export class Router {
 
   #readCarrier(carrier: CarrierAt, head: RequestHead, bytes: Uint8Array): boolean {
     const { watched } = head;
-    const { key } = this;
     let found = false;
     for (let w = 0; w < head.watchedCount; w++) {
       if (watched[w * 3] !== carrier.fieldId) continue;
-      const start = watched[w * 3 + 1] as number;
-      const end = watched[w * 3 + 2] as number;
-      if (carrier.kind === "baggage") {
-        // Several fields are one list, and in a list the last member of a name wins.
-        if (findBaggageMember(bytes, start, end, carrier.member, key)) found = true;
-      } else if (carrier.kind === "tracestate") {
-        if (findTracestateMember(bytes, start, end, carrier.member, key)) return true;
-      } else if (end > start) {
-        key.set(bytes, start, end);
-        return true;
-      }
+      if (!this.#readValue(carrier, bytes, watched[w * 3 + 1] as number, watched[w * 3 + 2] as number)) continue;
+      found = true;
+      // Several fields of baggage are one list, and in a list the last member of a name wins.
+      if (carrier.kind !== "baggage") return true;
     }
     return found;
   }
@@ -191,6 +277,7 @@ export class Router {
     const { destination } = decision;
     const { direction } = this.#listener;
     const service = decision.service === "" ? "-" : decision.service;
+    const debugText = `${service}=${destination};reason=${reason};table=${this.#table.version}`;
     return {
       decision,
       reason,
@@ -200,9 +287,10 @@ export class Router {
         ((endpoints.length === 0 && !decision.refuse) ||
           (reason === "sandbox" && this.#fallsBack(decision) && fallback === undefined)),
       stats: this.#telemetry.routeStats(decision.service, direction, this.#protocol, destination, reason),
-      debugLine: latin1(
-        `x-sidelane-route: ${service}=${destination};reason=${reason};table=${this.#table.version}\r\n`,
-      ),
+      grpc:
+        this.#protocol === "http2" ? this.#telemetry.grpcStats(decision.service, direction, destination) : undefined,
+      debugText,
+      debugLine: latin1(`x-sidelane-route: ${debugText}\r\n`),
       fallback,
     };
   }
@@ -225,9 +313,17 @@ export class Router {
   }
 
   /** A route for which the request's own authority counts: as the destination, or as the baseline to fall back to. */
-  #passthroughRoute(head: RequestHead, bytes: Uint8Array, service: number, target: number, servicePort = -1): Route {
-    const host = textOf(bytes, head.hostNameStart, head.hostNameEnd).toLowerCase();
-    const authority = `${host}:${head.hostPort === -1 ? 80 : head.hostPort}`;
+  #passthroughRoute(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    port: number,
+    service: number,
+    target: number,
+    servicePort: number,
+  ): Route {
+    const host = textOf(bytes, start, end).toLowerCase();
+    const authority = `${host}:${port}`;
     const at = `${authority} ${service} ${target}`;
     let route = this.#passthrough.get(at);
     if (route === undefined) {

@@ -10,7 +10,7 @@ import { EndpointRegistry } from "./endpoints/registry.ts";
 import { type LookUp, systemLookUp } from "./endpoints/resolver.ts";
 import { Listener, type ListenerDeps } from "./listener.ts";
 import { findNativeWrites } from "./native-handle.ts";
-import { Router } from "./router.ts";
+import { type Protocol, Router } from "./router.ts";
 import { useNativeWrites } from "./wire.ts";
 
 /** What the data plane needs from its surroundings. */
@@ -68,14 +68,19 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     connections: { count: 0 },
   };
   const listeners: Listener[] = [];
+  registry.onConnectProtocol = (endpoint) => {
+    for (const listener of listeners) listener.noteConnectProtocol(endpoint);
+  };
   const stopTicking = startTicking((nowMs) => {
     for (const listener of listeners) listener.sweep(nowMs);
     registry.sweep(nowMs);
   });
   try {
     for (const listenerConfig of config.listeners) {
-      const router = new Router(listenerConfig, config, cell, registry, telemetry, "http1");
-      const listener = new Listener(listenerConfig, config, router, listenerDeps);
+      const routerOf = (protocol: Protocol): Router =>
+        new Router(listenerConfig, config, cell, registry, telemetry, protocol);
+      const routers = { http1: routerOf("http1"), http2: routerOf("http2"), tcp: routerOf("tcp") };
+      const listener = new Listener(listenerConfig, config, routers, listenerDeps);
       await listener.listen();
       listeners.push(listener);
     }

@@ -143,6 +143,8 @@ export class Wire {
   #handle: NativeHandle | null = null;
   #request: WriteRequest | undefined;
   #queuedWrites = 0;
+  /** What the last queued write points into. */
+  #queuedBuffer: ArrayBufferLike | undefined;
   #paused = false;
   /** Destroyed by us; `onClose` follows. */
   #dead = false;
@@ -280,7 +282,7 @@ export class Wire {
     outbox.commit(this, at, at + (end - start));
   }
 
-  /** Writes at once; only for the outbox. */
+  /** Writes at once; for the outbox and for HTTP/2, which collects what one turn sends by itself. */
   writeNow(bytes: Uint8Array, start: number, end: number): void {
     if (this.#dead || this.closed || this.#mute) return;
     const handle = this.#handle;
@@ -302,6 +304,11 @@ export class Wire {
     if (handle.writeQueueSize !== 0) this.#noteQueued(request, view);
   }
 
+  /** Whether a write to the kernel may still point into `bytes`, which were the last to be given to `writeNow`. */
+  holds(bytes: Uint8Array): boolean {
+    return this.#queuedBuffer === bytes.buffer;
+  }
+
   #noteQueued(request: WriteRequest, view: Uint8Array): void {
     if (request === this.#request) this.#request = newRequest();
     this.#queuedWrites++;
@@ -311,6 +318,7 @@ export class Wire {
       if (status !== 0) this.#failWrite(status);
       else this.#noteWritten();
     };
+    this.#queuedBuffer = view.buffer;
     if (view.buffer === outbox.arena.buffer) outbox.retireArena();
     this.#setBacklogged();
   }
@@ -333,6 +341,7 @@ export class Wire {
 
   #noteWritten(): void {
     this.lastProgressMs = coarse.nowMs;
+    if (this.#queuedWrites === 0) this.#queuedBuffer = undefined;
     if (!this.backlogged || this.#queuedWrites > 0 || this.#dead || this.closed) return;
     this.backlogged = false;
     this.owner.onDrain();

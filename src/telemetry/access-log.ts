@@ -55,6 +55,8 @@ export interface AccessLogEntry {
   readonly destination: string;
   readonly reason: Reason;
   readonly status: number;
+  /** Of a gRPC call: the status its caller saw, 0 to 16, or -1 when what the endpoint sent is none. Only there for gRPC. */
+  readonly grpcStatus?: number;
   /** `host:port` of the endpoint that was asked last, "" when none was. */
   readonly endpoint: string;
   /** Body bytes, as counted; framing is not in it. */
@@ -173,6 +175,7 @@ export function accessLogLine(entry: AccessLogEntry, wallMs: number): string {
     destination: shortened(entry.destination),
     reason: entry.reason,
     status: entry.status,
+    grpcStatus: entry.grpcStatus,
     endpoint: shortened(entry.endpoint),
     requestBytes: entry.requestBytes,
     responseBytes: entry.responseBytes,

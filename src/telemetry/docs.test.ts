@@ -57,6 +57,7 @@ test("each field of the access log is documented, in order", () => {
     destination: "",
     reason: "no-key",
     status: 200,
+    grpcStatus: 0,
     endpoint: "",
     requestBytes: 0,
     responseBytes: 0,

@@ -22,6 +22,12 @@ export const metricInfos = {
     help: "Exchanges that are running.",
     aggregator: "sum",
   },
+  sidelane_grpc_requests_total: {
+    type: "counter",
+    labels: ["service", "direction", "destination", "method", "grpc_status"],
+    help: "Finished gRPC calls by method and status.",
+    aggregator: "sum",
+  },
   sidelane_upstream_connections: {
     type: "gauge",
     labels: ["state"],
@@ -38,6 +44,12 @@ export const metricInfos = {
     type: "counter",
     labels: [],
     help: "Requests sent again on a fresh connection.",
+    aggregator: "sum",
+  },
+  sidelane_http2_abuse_total: {
+    type: "counter",
+    labels: ["kind"],
+    help: "HTTP/2 connections and streams ended because the peer exceeded a limit against floods.",
     aggregator: "sum",
   },
   sidelane_table_version: {

@@ -1,46 +1,19 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { DURATION_BOUNDS_S } from "./histogram.ts";
 import { metricInfos } from "./metric-infos.ts";
-import { Telemetry, type TelemetryOptions, type TelemetrySnapshot } from "./metrics.ts";
-
-interface Line {
-  readonly name: string;
-  readonly labels: Record<string, string>;
-  readonly value: number;
-}
-interface Family {
-  readonly type: string;
-  readonly help: string;
-  readonly lines: Line[];
-}
-
-/** Reads the text format strictly: a line that is no comment and no sample fails the test. */
-function parse(text: string): Map<string, Family> {
-  const families = new Map<string, Family>();
-  let current: Family = { type: "", help: "", lines: [] };
-  let help = "";
-  for (const line of text.split("\n")) {
-    if (line === "") continue;
-    const comment = /^# (HELP|TYPE) (\w+) (.*)$/.exec(line);
-    if (comment?.[1] === "HELP") help = comment[3] ?? "";
-    else if (comment?.[1] === "TYPE") {
-      current = { type: comment[3] ?? "", help, lines: [] };
-      families.set(comment[2] ?? "", current);
-    } else {
-      const sample = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line);
-      if (sample === null) throw new Error(`not a sample: ${line}`);
-      const pairs = [...(sample[2] ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"(?:,|$)/g)];
-      const labels = Object.fromEntries(pairs.map(([, name, value]) => [name, value ?? ""])) as Record<string, string>;
-      current.lines.push({ name: sample[1] ?? "", labels, value: Number(sample[3]) });
-    }
-  }
-  return families;
-}
+import { HTTP2_ABUSE_KINDS, Telemetry, type TelemetryOptions } from "./metrics.ts";
+import { type Line, parse } from "./read-exposition.ts";
 
 const open: Telemetry[] = [];
 afterEach(() => {
   for (const telemetry of open.splice(0)) telemetry.close();
 });
+
+/** One call of a method that went well. */
+function grpcCall(telemetry: Telemetry, destination: string, method: string): void {
+  const path = new TextEncoder().encode(method);
+  telemetry.grpcStats("checkout", "inbound", destination).record(0, path, 0, path.length, 0, true);
+}
 
 function made(options: Partial<TelemetryOptions> = {}): Telemetry {
   const telemetry = new Telemetry({ sandboxLabelsMax: 100, processMetrics: false, ...options });
@@ -52,8 +25,6 @@ async function lines(telemetry: Telemetry, family: keyof typeof metricInfos): Pr
   return parse(await telemetry.scrape()).get(family)?.lines ?? [];
 }
 
-const total = (samples: Line[]): number => samples.reduce((sum, { value }) => sum + value, 0);
-
 describe("names", () => {
   test("are those of DESIGN §3.7, each with its type and help, before anything happened", async () => {
     const families = parse(await made().scrape());
@@ -61,9 +32,11 @@ describe("names", () => {
       sidelane_requests_total: "counter",
       sidelane_request_duration_seconds: "histogram",
       sidelane_active_requests: "gauge",
+      sidelane_grpc_requests_total: "counter",
       sidelane_upstream_connections: "gauge",
       sidelane_upstream_connect_seconds: "histogram",
       sidelane_retries_total: "counter",
+      sidelane_http2_abuse_total: "counter",
       sidelane_table_version: "gauge",
       sidelane_table_reloads_total: "counter",
       sidelane_table_age_seconds: "gauge",
@@ -76,6 +49,7 @@ describe("names", () => {
   test("every sample has exactly the labels declared for its metric", async () => {
     const telemetry = made({ processMetrics: true });
     telemetry.routeStats("checkout", "inbound", "http1", "pr-7", "sandbox").record(200, 1);
+    grpcCall(telemetry, "pr-7", "/shop.Checkout/Place");
     telemetry.tablePublished(1);
     const families = parse(await telemetry.scrape());
     for (const [name, info] of Object.entries(metricInfos)) {
@@ -166,6 +140,45 @@ describe("requests", () => {
     telemetry.routeStats('a"b\\c\nd', "inbound", "http1", "baseline", "no-key").record(200, 1);
     const [line] = await lines(telemetry, "sidelane_requests_total");
     expect(line?.labels["service"]).toBe(String.raw`a\"b\\c\nd`);
+  });
+});
+
+describe("gRPC calls", () => {
+  test("are counted by route, method and status", async () => {
+    const telemetry = made();
+    grpcCall(telemetry, "pr-7", "/shop.Checkout/Place");
+    expect(await lines(telemetry, "sidelane_grpc_requests_total")).toMatchObject([
+      {
+        labels: {
+          service: "checkout",
+          direction: "inbound",
+          destination: "pr-7",
+          method: "/shop.Checkout/Place",
+          grpc_status: "0",
+        },
+        value: 1,
+      },
+    ]);
+  });
+
+  test("methods have labels up to the cap, all routes together", async () => {
+    const telemetry = made({ grpcMethodLabelsMax: 1 });
+    grpcCall(telemetry, "pr-7", "/s/A");
+    grpcCall(telemetry, "baseline", "/s/B");
+    grpcCall(telemetry, "baseline", "/s/A");
+    const samples = await lines(telemetry, "sidelane_grpc_requests_total");
+    expect(samples.map(({ labels: { destination, method } }) => [destination, method])).toEqual([
+      ["pr-7", "/s/A"],
+      ["baseline", "other"],
+      ["baseline", "/s/A"],
+    ]);
+  });
+
+  test("a sandbox that left the table takes its counts along", async () => {
+    const telemetry = made();
+    grpcCall(telemetry, "pr-7", "/s/A");
+    telemetry.retainSandboxes(() => false);
+    expect(await lines(telemetry, "sidelane_grpc_requests_total")).toEqual([]);
   });
 });
 
@@ -280,6 +293,15 @@ describe("the rest", () => {
     expect(await lines(telemetry, "sidelane_retries_total")).toMatchObject([{ value: 4 }]);
   });
 
+  test("floods are counted by kind", async () => {
+    const telemetry = made();
+    telemetry.http2Abuse.reset++;
+    telemetry.http2Abuse["outgoing-control"] += 2;
+    const samples = await lines(telemetry, "sidelane_http2_abuse_total");
+    expect(samples.map(({ labels }) => labels["kind"])).toEqual([...HTTP2_ABUSE_KINDS]);
+    expect(samples.map(({ value }) => value)).toEqual([1, 0, 0, 0, 0, 0, 2]);
+  });
+
   test("table version, age and reloads", async () => {
     let nowMs = 5000;
     const telemetry = made({ nowMs: () => nowMs });
@@ -320,72 +342,5 @@ describe("the rest", () => {
     const samples = await lines(made({ processMetrics: true }), "sidelane_event_loop_delay_seconds");
     expect(samples.map(({ labels }) => labels["quantile"])).toEqual(["0.5", "0.99", "1"]);
     for (const { value } of samples) expect(value).toBeGreaterThanOrEqual(0);
-  });
-});
-
-describe("several processes as one", () => {
-  /** As it comes over a channel between processes. */
-  async function sent(telemetry: Telemetry): Promise<TelemetrySnapshot> {
-    return JSON.parse(JSON.stringify(await telemetry.snapshot())) as TelemetrySnapshot;
-  }
-
-  test("counters, histograms and running things add up; version and age are the greatest", async () => {
-    let nowMs = 0;
-    const [one, two] = [made({ nowMs: () => nowMs }), made({ nowMs: () => nowMs })];
-    one.tablePublished(4);
-    nowMs = 2000;
-    two.tablePublished(3);
-    for (const [telemetry, durations] of [
-      [one, [1, 20]],
-      [two, [3, 30, 7000]],
-    ] as const) {
-      const stats = telemetry.routeStats("checkout", "inbound", "http1", "baseline", "no-key");
-      for (const durationMs of durations) stats.record(200, durationMs);
-      stats.active = durations.length;
-      telemetry.upstream.connectionsIdle = 10;
-      telemetry.retries = 1;
-      telemetry.recordTableReload("applied");
-    }
-    two.routeStats("checkout", "inbound", "http1", "pr-7", "sandbox").record(500, 1);
-    two.recordTableReload("rejected");
-    nowMs = 3000;
-
-    const text = await Telemetry.mergeAndFormat([await sent(one), await sent(two)]);
-    const families = parse(text);
-    const of = (name: keyof typeof metricInfos): Line[] => families.get(name)?.lines ?? [];
-    expect(of("sidelane_requests_total").map(({ labels, value }) => [labels["destination"], value])).toEqual([
-      ["baseline", 5],
-      ["pr-7", 1],
-    ]);
-    expect(total(of("sidelane_active_requests"))).toBe(5);
-    expect(of("sidelane_upstream_connections").find(({ labels }) => labels["state"] === "idle")?.value).toBe(20);
-    expect(of("sidelane_retries_total")).toMatchObject([{ value: 2 }]);
-    expect(of("sidelane_table_version")).toMatchObject([{ value: 4 }]);
-    expect(of("sidelane_table_age_seconds")).toMatchObject([{ value: 3 }]);
-    expect(of("sidelane_table_stale")).toMatchObject([{ value: 1 }]);
-    expect(of("sidelane_table_reloads_total").find(({ labels }) => labels["result"] === "applied")?.value).toBe(2);
-    const duration = of("sidelane_request_duration_seconds").filter(
-      ({ labels }) => labels["destination"] === "baseline",
-    );
-    expect(duration.find(({ labels }) => labels["le"] === "0.005")?.value).toBe(2);
-    expect(duration.find(({ labels }) => labels["le"] === "0.025")?.value).toBe(3);
-    expect(duration.find(({ labels }) => labels["le"] === "+Inf")?.value).toBe(5);
-    expect(duration.find(({ name }) => name.endsWith("_sum"))?.value).toBeCloseTo(7.054, 9);
-  });
-
-  test("one snapshot merged is what the process itself shows", async () => {
-    const telemetry = made({ nowMs: () => 0 });
-    telemetry.tablePublished(1);
-    telemetry.routeStats("checkout", "inbound", "http1", "pr-7", "sandbox").record(200, 12);
-    const merged = await Telemetry.mergeAndFormat([await sent(telemetry)]);
-    expect(parse(merged)).toEqual(parse(await telemetry.scrape()));
-  });
-
-  test("process metrics survive the way too", async () => {
-    const snapshot = await sent(made({ processMetrics: true }));
-    const families = parse(await Telemetry.mergeAndFormat([snapshot, snapshot]));
-    expect(families.get("sidelane_process_resident_memory_bytes")?.lines[0]?.value).toBeGreaterThan(0);
-    const all = [...families.values()].flatMap(({ lines: samples }) => samples);
-    expect(all.filter(({ value }) => Number.isNaN(value))).toEqual([]);
   });
 });

@@ -1,10 +1,12 @@
 // What callers may rely on: recording an exchange allocates nothing and touches no label; labels become text only when
 // somebody scrapes. The set of label values is bounded (sandboxes by `sandboxLabelsMax`, services by SERVICE_LABELS_MAX,
-// the rest by closed lists), whatever peers send and however often the table changes.
+// gRPC methods by `grpcMethodLabelsMax`, the rest by closed lists), whatever peers send and however often the table changes.
 import type { collectDefaultMetrics as collect, Registry } from "prom-client";
+import { defaultLimits } from "../base/limits.ts";
 import type { Reason } from "../base/reasons.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
 import { expose, histogramSamples, type Sample } from "./exposition.ts";
+import { GrpcMethods, GrpcStats } from "./grpc-stats.ts";
 import { DurationHistogram } from "./histogram.ts";
 import { metricInfos } from "./metric-infos.ts";
 
@@ -19,6 +21,19 @@ const SERVICE_LABELS_MAX = 1000;
 export type Direction = "inbound" | "outbound";
 /** What became of one attempt to load a table: content published, the same as before, invalid, or not readable. */
 export type TableReloadResult = "applied" | "unchanged" | "rejected" | "unreadable";
+
+/** Limits against floods that a peer of an HTTP/2 connection can exceed; docs/metrics.md says which is which. */
+export const HTTP2_ABUSE_KINDS = [
+  "reset",
+  "continuation",
+  "control",
+  "empty-frame",
+  "header-list",
+  "stalled",
+  "outgoing-control",
+] as const;
+/** One of them: the value of the label `kind`. */
+export type AbuseKind = (typeof HTTP2_ABUSE_KINDS)[number];
 
 /** What is fixed about one route's numbers, as label values. */
 export interface RouteLabels {
@@ -95,6 +110,8 @@ class UpstreamStats {
 export interface TelemetryOptions {
   /** `limits.sandboxLabelsMax`. */
   readonly sandboxLabelsMax: number;
+  /** `limits.grpcMethodLabelsMax`; the default of that limit. */
+  readonly grpcMethodLabelsMax?: number;
   /** Milliseconds of a monotonic clock; read at scrape and when a table is published. */
   readonly nowMs?: () => number;
   /** CPU, memory, files, garbage collection, event loop. On by default; tests that make many instances switch it off. */
@@ -109,6 +126,16 @@ export class Telemetry {
   readonly upstream = new UpstreamStats();
   /** Requests sent again on a fresh connection. */
   retries = 0;
+  /** How often each limit against floods was exceeded; whoever enforces one adds to it. */
+  readonly http2Abuse: Record<AbuseKind, number> = {
+    reset: 0,
+    continuation: 0,
+    control: 0,
+    "empty-frame": 0,
+    "header-list": 0,
+    stalled: 0,
+    "outgoing-control": 0,
+  };
   readonly tableReloads: Record<TableReloadResult, number> = { applied: 0, unchanged: 0, rejected: 0, unreadable: 0 };
   /** Sandboxes that get a label of their own; lowering it takes no label away that was given. */
   sandboxLabelsMax: number;
@@ -116,6 +143,8 @@ export class Telemetry {
   #tablePublishedAtMs = Number.NaN;
   #tableStale = false;
   readonly #routes = new Map<string, RouteStats>();
+  readonly #grpc = new Map<string, GrpcStats>();
+  readonly #grpcMethods: GrpcMethods;
   readonly #sandboxes = new Set<string>();
   readonly #services = new Set<string>();
   #registry: Promise<Registry> | undefined;
@@ -125,6 +154,7 @@ export class Telemetry {
 
   constructor(options: TelemetryOptions) {
     this.sandboxLabelsMax = options.sandboxLabelsMax;
+    this.#grpcMethods = new GrpcMethods(options.grpcMethodLabelsMax ?? defaultLimits.grpcMethodLabelsMax);
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#processMetrics = options.processMetrics ?? true;
     this.#eventLoopDelay = this.#processMetrics ? new EventLoopDelay() : undefined;
@@ -155,6 +185,22 @@ export class Telemetry {
     return stats;
   }
 
+  /** The gRPC counts of a route, the same object each time; ask for it as for `routeStats`, with the same values. */
+  grpcStats(service: string, direction: Direction, destination: string): GrpcStats {
+    const labels = {
+      service: this.#serviceLabel(service, destination),
+      direction,
+      destination: this.#destinationLabel(destination),
+    };
+    const key = JSON.stringify([labels.service, direction, labels.destination]);
+    let stats = this.#grpc.get(key);
+    if (stats === undefined) {
+      stats = new GrpcStats(labels, this.#grpcMethods);
+      this.#grpc.set(key, stats);
+    }
+    return stats;
+  }
+
   /** A table took effect. Its age counts from now. */
   tablePublished(version: number): void {
     this.#tableVersion = version;
@@ -178,8 +224,10 @@ export class Telemetry {
     for (const { labels, active } of this.#routes.values()) {
       if (active > 0 && gone.has(labels.destination)) busy.add(labels.destination);
     }
-    for (const [key, { labels }] of this.#routes) {
-      if (gone.has(labels.destination) && !busy.has(labels.destination)) this.#routes.delete(key);
+    for (const all of [this.#routes, this.#grpc]) {
+      for (const [key, { labels }] of all) {
+        if (gone.has(labels.destination) && !busy.has(labels.destination)) all.delete(key);
+      }
     }
     for (const sandbox of gone) if (!busy.has(sandbox)) this.#sandboxes.delete(sandbox);
   }
@@ -238,7 +286,7 @@ export class Telemetry {
   }
 
   #exposeAll(registry: Registry): void {
-    const { upstream, tableReloads } = this;
+    const { upstream, tableReloads, http2Abuse } = this;
     const add = (name: keyof typeof metricInfos, read: () => Sample[]): void =>
       expose(registry, name, metricInfos[name], read);
 
@@ -253,6 +301,7 @@ export class Telemetry {
       ),
     );
     add("sidelane_active_requests", () => this.#activeSamples());
+    add("sidelane_grpc_requests_total", () => [...this.#grpc.values()].flatMap((stats) => stats.samples()));
     add("sidelane_upstream_connections", () => [
       { labels: { state: "idle" }, value: upstream.connectionsIdle },
       { labels: { state: "active" }, value: upstream.connectionsActive },
@@ -262,6 +311,9 @@ export class Telemetry {
       histogramSamples("sidelane_upstream_connect_seconds", {}, upstream.connect),
     );
     add("sidelane_retries_total", () => [{ labels: {}, value: this.retries }]);
+    add("sidelane_http2_abuse_total", () =>
+      HTTP2_ABUSE_KINDS.map((kind) => ({ labels: { kind }, value: http2Abuse[kind] })),
+    );
     add("sidelane_table_version", () => [{ labels: {}, value: this.#tableVersion }]);
     add("sidelane_table_reloads_total", () =>
       Object.entries(tableReloads).map(([result, value]) => ({ labels: { result }, value })),

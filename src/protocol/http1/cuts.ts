@@ -57,7 +57,9 @@ export function cutNominated(head: Head, bytes: Uint8Array, table: FieldTable, n
     if (!nominated.some((name) => equalsToken(bytes, lineStart, nameEnd, name))) return;
     if (endToEnd.some((name) => equalsToken(bytes, lineStart, nameEnd, name))) return;
     if (equalsToken(bytes, lineStart, Math.min(nameEnd, lineStart + X_FORWARDED.length), X_FORWARDED)) return;
-    if (table.find(bytes, lineStart, nameEnd) >= fieldIds.watched) return;
+    const id = table.find(bytes, lineStart, nameEnd);
+    // Upgrade is named by every message that uses it, and dealt with in upgrade.ts.
+    if (id >= fieldIds.watched || id === fieldIds.upgrade) return;
     head.cut(lineStart, lineEnd);
   });
   sortCuts(head);

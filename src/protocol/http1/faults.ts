@@ -125,7 +125,12 @@ export const faults = {
     "expectation-unknown",
     "Expect holds something other than 100-continue (RFC 9110 §10.1.1)",
   ),
-  upgrade: fault("upgrade", "upgrade-unsupported", "the request asks for a protocol upgrade (RFC 9110 §7.8)"),
+  upgrade: fault("upgrade", "malformed-request", "Upgrade is not a list of at most 16 protocols (RFC 9110 §7.8)"),
+  upgradeWithBody: fault(
+    "upgrade-with-body",
+    "ambiguous-framing",
+    "a request that asks to switch protocols has a body, and readers differ on where the new protocol begins (RFC 9110 §7.8)",
+  ),
   connect: fault("connect", "connect-unsupported", "the method is CONNECT (RFC 9110 §9.3.6)"),
   chunkSize: fault(
     "chunk-size",
@@ -144,6 +149,10 @@ export const faults = {
     "head-too-large",
     "the trailer section is larger than limits.trailerBytesMax or has too many fields",
   ),
-  switching: fault("switching", "malformed-request", "101 Switching Protocols was not asked for (RFC 9110 §15.2.2)"),
+  switching: fault(
+    "switching",
+    "malformed-request",
+    "101 Switching Protocols was not asked for, or names a protocol that was not offered (RFC 9110 §7.8)",
+  ),
   maxForwards: fault("max-forwards", "malformed-request", "Max-Forwards is not one decimal number (RFC 9110 §7.6.2)"),
 } as const satisfies Record<string, Fault>;

@@ -42,6 +42,9 @@ const fieldLine = fc.oneof(
     "Keep-Alive: timeout=5",
     "Proxy-Connection: keep-alive",
     "Upgrade: h2c",
+    "upgrade:  websocket",
+    "Upgrade: h2c,foo/2",
+    "Connection: Upgrade, X-A",
     "HTTP2-Settings: AAM",
     "Expect: 100-continue",
     "Max-Forwards: 3",
@@ -183,7 +186,7 @@ function referenceForward(text: string): string {
   const named = new Set(values("connection"));
   const guarded =
     /^(?:host|content-(?:length|type|encoding)|transfer-encoding|cache-control|authorization|(?:set-)?cookie|forwarded|x-forwarded-.*|x-real-ip|x-request-id|baggage|trace(?:parent|state)|via|x-sandbox)$/;
-  const hop = /^(?:connection|keep-alive|proxy-connection|te|upgrade|http2-settings)$/;
+  const hop = /^(?:connection|keep-alive|proxy-connection|te|http2-settings)$/;
   const [method = "", asked = ""] = first.split(" ");
   let target = asked;
   const http10 = first.endsWith("0");
@@ -198,10 +201,15 @@ function referenceForward(text: string): string {
   } else if (values("host").length === 0) front.push("host: app:8080");
   const unusual = (field: { line: string; value: string }): boolean =>
     !new RegExp(`: ?${field.value}$`).test(field.line) || field.value.includes(",");
+  const passedOn = values("upgrade").filter((offer) => offer !== "" && !/^(?:h2|http|tls)/.test(offer));
+  const switches = named.has("upgrade") && !http10 && passedOn.length > 0;
+  const asItCame =
+    values("upgrade").length === passedOn.length && fields.filter(({ name }) => name === "upgrade").length === 1;
   let lengthSeen = false;
   let lengthRewritten = false;
   const kept = fields.filter((field) => {
     if (hop.test(field.name)) return false;
+    if (field.name === "upgrade") return switches && asItCame;
     if (named.has(field.name) && !guarded.test(field.name)) return false;
     if (field.name === "host" && absolute !== null) return false;
     if (field.name === "expect" && http10) return false;
@@ -223,6 +231,7 @@ function referenceForward(text: string): string {
   });
   if (lengthRewritten) added.push(`content-length: ${Number(values("content-length")[0])}`);
   added.push(...forwards);
+  if (switches) added.push("connection: Upgrade", ...(asItCame ? [] : [`upgrade: ${passedOn.join(", ")}`]));
   if (values("te").includes("trailers")) added.push("connection: TE", "te: trailers");
   return [`${method} ${target} HTTP/1.1`, ...front, ...kept.map((field) => field.line), ...added, "", ""].join("\r\n");
 }
@@ -344,10 +353,10 @@ const differences: readonly Difference[] = [
     applies: (text, verdict) => verdict === "417 expectation" && has(text, "expect"),
   },
   {
-    reason: "node leaves upgrades to the application; this version does not relay them",
+    reason: "node leaves upgrades to the application; a relay has to know what is switched to, and where that begins",
     node: "accepts",
-    example: "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-    applies: (text, verdict) => verdict === "501 upgrade" && has(text, "upgrade"),
+    example: "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nx",
+    applies: (text, verdict) => /^400 upgrade/.test(verdict) && has(text, "upgrade"),
   },
   {
     reason: "node does not look at Max-Forwards, which is for those who forward (RFC 9110 §7.6.2)",

@@ -46,9 +46,16 @@ export class Head {
   connectionKeepAlive = false;
   /** Connection named fields beyond those that are hop-by-hop anyway. */
   nominates = false;
-  upgrade = false;
-  /** Every upgrade asked for is h2c, which is not forwarded but does not hinder either (RFC 9113 §3.1). */
-  upgradeH2cOnly = true;
+  connectionUpgrade = false;
+  /** Upgrade lines (RFC 9110 §7.8), and the protocols in them that are passed on. */
+  upgradeLines = 0;
+  upgradeOffers: Uint8Array[] = [];
+  /** They also name protocols that are not passed on. */
+  upgradeConceals = false;
+  /** They are cut, and one line with `upgradeOffers` is to be added. */
+  upgradeRewritten = false;
+  /** A request that asks to switch protocols, a response that names what to switch to: goes on with `Connection: Upgrade`. */
+  switches = false;
   teTrailers = false;
 
   hostStart = -1;
@@ -81,8 +88,14 @@ export class Head {
     this.connectionClose = false;
     this.connectionKeepAlive = false;
     this.nominates = false;
-    this.upgrade = false;
-    this.upgradeH2cOnly = true;
+    this.connectionUpgrade = false;
+    this.switches = false;
+    if (this.upgradeLines > 0) {
+      this.upgradeLines = 0;
+      this.upgradeOffers = [];
+      this.upgradeConceals = false;
+      this.upgradeRewritten = false;
+    }
     this.teTrailers = false;
     this.hostStart = -1;
     this.hostEnd = -1;

@@ -4,6 +4,7 @@ import { faults } from "./faults.ts";
 import { fieldIds } from "./field-ids.ts";
 import { noteContentLength, noteTransferEncoding } from "./framing-fields.ts";
 import type { Head } from "./head.ts";
+import { noteUpgrade } from "./upgrade.ts";
 
 /**
  * Takes in one field that matters; false when it breaks the rules (`head.fault` is set).
@@ -40,12 +41,7 @@ export function noteField(
       head.cutLine(lineStart, lineEnd);
       return true;
     case fieldIds.upgrade:
-      head.cutLine(lineStart, lineEnd);
-      head.upgrade = true;
-      eachListElement(bytes, start, end, (from, to) => {
-        if (!equalsToken(bytes, from, to, H2C)) head.upgradeH2cOnly = false;
-      });
-      return true;
+      return noteUpgrade(head, bytes, start, end) || response;
     case fieldIds.te:
       head.cutLine(lineStart, lineEnd);
       eachListElement(bytes, start, end, (from, to) => {
@@ -74,14 +70,14 @@ export function noteField(
   }
 }
 
-const H2C = latin1("h2c");
 const TRAILERS = latin1("trailers");
 const CONTINUE = latin1("100-continue");
 const CLOSE = latin1("close");
 const KEEP_ALIVE = latin1("keep-alive");
+const UPGRADE = latin1("upgrade");
 
 /** Options that are dealt with by their own field lines. */
-const handledOptions = ["te", "upgrade", "proxy-connection", "http2-settings"].map(latin1);
+const handledOptions = ["te", "proxy-connection", "http2-settings"].map(latin1);
 
 function noteConnection(head: Head, bytes: Uint8Array, start: number, end: number): void {
   if (equalsToken(bytes, start, end, KEEP_ALIVE)) {
@@ -95,6 +91,7 @@ function noteConnection(head: Head, bytes: Uint8Array, start: number, end: numbe
   eachListElement(bytes, start, end, (from, to) => {
     if (equalsToken(bytes, from, to, KEEP_ALIVE)) head.connectionKeepAlive = true;
     else if (equalsToken(bytes, from, to, CLOSE)) head.connectionClose = true;
+    else if (equalsToken(bytes, from, to, UPGRADE)) head.connectionUpgrade = true;
     else if (!handledOptions.some((option) => equalsToken(bytes, from, to, option))) head.nominates = true;
   });
 }

@@ -23,6 +23,7 @@ import type { FieldTable } from "../field-table.ts";
 import { fieldIds } from "./field-ids.ts";
 import { FAULTY, Head, type HeadLimits, INCOMPLETE } from "./head.ts";
 import { putSentinel, scanFields } from "./scan-fields.ts";
+import { concludeUpgrade } from "./upgrade.ts";
 
 /** The forms of a request target that are relayed (RFC 9112 §3.2); authority-form belongs to CONNECT, which is refused. */
 export type TargetForm = "origin" | "absolute" | "asterisk";
@@ -154,8 +155,10 @@ function conclude(head: RequestHead, bytes: Uint8Array, table: FieldTable, names
     if (head.minor === 0) return refuse(head, faults.codingInHttp10);
     if (head.contentLength !== -1) return refuse(head, faults.bothLengths);
   }
-  // RFC 9110 §7.8: Upgrade means nothing in an HTTP/1.0 request.
-  if (head.upgrade && !head.upgradeH2cOnly && head.minor === 1) return refuse(head, faults.upgrade);
+  if (head.upgradeLines > 0) {
+    concludeUpgrade(head, bytes, table, true);
+    if (head.switches && head.hasBody) return refuse(head, faults.upgradeWithBody);
+  }
   if (head.maxForwards === NOT_A_NUMBER && (head.isOptions || head.isTrace)) return refuse(head, faults.maxForwards);
   // RFC 9112 §9.3.
   head.keepAlive = !head.connectionClose && (head.minor === 1 || head.connectionKeepAlive);

@@ -151,6 +151,22 @@ const forwardings: readonly Forwarding[] = [
     "length 0, close",
   ],
   [
+    "P15",
+    "Upgrade of a 101",
+    lines("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket", "X: y"),
+    lines("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "X: y", "connection: Upgrade"),
+    "none, keep",
+  ],
+  [
+    "P15",
+    "Upgrade of a 426, without what is not relayed",
+    lines("HTTP/1.1 426 Upgrade Required", "Connection: upgrade", "Upgrade: h2c, websocket", "Content-Length: 0"),
+    lines("HTTP/1.1 426 Upgrade Required", "Content-Length: 0", "connection: Upgrade", "upgrade: websocket"),
+    "length 0, keep",
+  ],
+  ["P15", "Upgrade that advertises", ok("Connection: upgrade", "Upgrade: h2,h2c"), ok(), "close, close"],
+  ["P15", "Upgrade that advertises nonsense", ok("Connection: upgrade", "Upgrade: ?;x"), ok(), "close, close"],
+  [
     "H3",
     "Set-Cookie cannot be named away",
     ok("Connection: set-cookie", "Set-Cookie: a"),

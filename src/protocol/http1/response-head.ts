@@ -6,6 +6,7 @@ import type { FieldTable } from "../field-table.ts";
 import { fieldIds } from "./field-ids.ts";
 import { FAULTY, Head, type HeadLimits, INCOMPLETE } from "./head.ts";
 import { putSentinel, scanFields } from "./scan-fields.ts";
+import { concludeUpgrade } from "./upgrade.ts";
 
 /** How the end of a body is told (RFC 9112 §6.3). */
 export const bodyKinds = { none: 0, length: 1, chunked: 2, close: 3 } as const;
@@ -49,6 +50,8 @@ export function parseResponseHead(
   if (after === INCOMPLETE) return end - start >= limits.headBytesMax ? head.fail(faults.headTooLarge) : INCOMPLETE;
   if (after === FAULTY) return FAULTY;
   if (!frame(head, toHead)) return FAULTY;
+  // RFC 9110 §15.2.2, §15.5.22: these tell the client something. Elsewhere Upgrade advertises what is not relayed.
+  if (head.upgradeLines > 0) concludeUpgrade(head, bytes, table, head.status === 101 || head.status === 426);
   // RFC 9110 §8.6: these never have a Content-Length; who believes it waits for a body that does not come.
   if (head.contentLength > 0 && (head.status < 200 || head.status === 204)) {
     head.contentLengthRewritten = false;

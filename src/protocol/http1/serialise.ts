@@ -6,11 +6,14 @@ import { sortCuts } from "./cuts.ts";
 import type { Head } from "./head.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ResponseHead } from "./response-head.ts";
+import { listOf } from "./upgrade.ts";
 
 const VERSION_LINE_END = latin1(" HTTP/1.1\r\n");
 const HOST = latin1("host: ");
 const CODING = latin1("transfer-encoding: chunked\r\n");
 const CONNECTION_TE = latin1("connection: TE\r\nte: trailers\r\n");
+const CONNECTION_UPGRADE = latin1("connection: Upgrade\r\n");
+const UPGRADE = latin1("upgrade: ");
 const CONNECTION_CLOSE = latin1("connection: close\r\n");
 const CONNECTION_KEEP_ALIVE = latin1("connection: keep-alive\r\n");
 
@@ -20,7 +23,7 @@ const VIA_MINOR_AT = 7;
 /** Bytes a forwarded request head can be longer than the received one, beside `via` and `authority`. */
 export const REQUEST_HEAD_GROWTH = 160;
 /** Bytes a forwarded response head can be longer than the received one, beside `extra`. */
-export const RESPONSE_HEAD_GROWTH = 80;
+export const RESPONSE_HEAD_GROWTH = 120;
 
 /**
  * Writes the forwarded request head.
@@ -62,6 +65,7 @@ export function writeRequestHead(
     const line = latin1(`max-forwards: ${head.maxForwards - 1}\r\n`);
     at = copyBytes(line, 0, line.length, to, at);
   }
+  if (head.switches) at = writeUpgrade(head, to, at);
   if (head.teTrailers) at = copyBytes(CONNECTION_TE, 0, CONNECTION_TE.length, to, at);
   // RFC 9110 §7.6.3: the version is the one in which the message came.
   const viaStart = at;
@@ -119,6 +123,7 @@ export function writeResponseHead(
   // RFC 9110 §2.5: an intermediary sends its own version.
   to[start + 7] = 0x31;
   at = writeFraming(head, to, at);
+  if (head.switches) at = writeUpgrade(head, to, at);
   if (connection === "close") at = copyBytes(CONNECTION_CLOSE, 0, CONNECTION_CLOSE.length, to, at);
   else if (connection === "keep-alive") at = copyBytes(CONNECTION_KEEP_ALIVE, 0, CONNECTION_KEEP_ALIVE.length, to, at);
   if (extra !== undefined) at = copyBytes(extra, 0, extra.length, to, at);
@@ -148,6 +153,15 @@ function writeFraming(head: Head, to: Uint8Array, at: number): number {
   if (!head.contentLengthRewritten) return at;
   const line = latin1(`content-length: ${head.contentLength}\r\n`);
   return copyBytes(line, 0, line.length, to, at);
+}
+
+/** RFC 9110 §7.8: whoever sends Upgrade also sends it as a connection option. */
+function writeUpgrade(head: Head, to: Uint8Array, start: number): number {
+  const at = copyBytes(CONNECTION_UPGRADE, 0, CONNECTION_UPGRADE.length, to, start);
+  if (!head.upgradeRewritten) return at;
+  const list = listOf(head.upgradeOffers);
+  const valueAt = copyBytes(UPGRADE, 0, UPGRADE.length, to, at);
+  return writeLineEnd(to, copyBytes(list, 0, list.length, to, valueAt));
 }
 
 function writeLineEnd(to: Uint8Array, at: number): number {

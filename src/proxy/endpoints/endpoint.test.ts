@@ -6,6 +6,12 @@ const noPools: PoolMakers = {
   http1: () => {
     throw new Error("nothing here connects");
   },
+  http2: () => {
+    throw new Error("nothing here connects");
+  },
+  tcp: () => {
+    throw new Error("nothing here connects");
+  },
 };
 const times = { ejectBaseMs: 100, ejectMs: 450 };
 let startMs = 0;

@@ -5,6 +5,8 @@
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { coarse } from "../../base/clock.ts";
 import type { Http1Pool } from "../http1/pool.ts";
+import type { TcpConnector } from "../tcp/connector.ts";
+import type { Http2Pool } from "../http2/pool.ts";
 import type { Pool } from "./pool.ts";
 
 /** Consecutive failures after the connection was made that eject an endpoint; a refused connection does so at once. */
@@ -29,6 +31,8 @@ export interface EndpointTls {
 /** Makes the connections of one protocol to an endpoint when it is first used. */
 export interface PoolMakers {
   http1(endpoint: Endpoint): Http1Pool;
+  http2(endpoint: Endpoint): Http2Pool;
+  tcp(endpoint: Endpoint): TcpConnector;
 }
 
 /** `host:port`, shared by everything in the process that reaches it. */
@@ -59,6 +63,8 @@ export class Endpoint {
   readonly pools: Pool[] = [];
   readonly #make: PoolMakers;
   #http1: Http1Pool | undefined;
+  #http2: Http2Pool | undefined;
+  #tcp: TcpConnector | undefined;
   #addresses: readonly string[];
   /** Address -> coarse time until which it is passed over. */
   readonly #unreachable = new Map<string, number>();
@@ -80,6 +86,16 @@ export class Endpoint {
   /** Its HTTP/1.1 connections. */
   get http1(): Http1Pool {
     return (this.#http1 ??= this.#keep(this.#make.http1(this)));
+  }
+
+  /** Its connections that are relayed as bytes. */
+  get tcp(): TcpConnector {
+    return (this.#tcp ??= this.#keep(this.#make.tcp(this)));
+  }
+
+  /** Its HTTP/2 connections. */
+  get http2(): Http2Pool {
+    return (this.#http2 ??= this.#keep(this.#make.http2(this)));
   }
 
   #keep<P extends Pool>(pool: P): P {

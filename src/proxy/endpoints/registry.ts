@@ -9,6 +9,11 @@ import type { Limits, Timeouts } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Telemetry } from "../../telemetry/metrics.ts";
 import { Http1Pool } from "../http1/pool.ts";
+import { FieldTable } from "../../protocol/field-table.ts";
+import { StaticFields } from "../../protocol/hpack/static-fields.ts";
+import { http2Fields } from "../../protocol/http2/field-ids.ts";
+import { Http2Pool, type Http2UpstreamContext } from "../http2/pool.ts";
+import { TcpConnector } from "../tcp/connector.ts";
 import { Endpoint, type EndpointTls, type PoolMakers } from "./endpoint.ts";
 import type { Pool, PoolCounts } from "./pool.ts";
 import { type LookUp, Resolver } from "./resolver.ts";
@@ -37,16 +42,29 @@ export class EndpointRegistry {
   /** Pools that have connections or waiting exchanges. */
   readonly #live = new Set<Pool>();
   readonly #context: UpstreamContext;
+  readonly #http2Context: Http2UpstreamContext;
   readonly #resolver: Resolver;
+  /** Told when an endpoint accepts extended CONNECT (RFC 8441 §3). */
+  onConnectProtocol: (endpoint: Endpoint) => void = () => {};
   readonly #makers: PoolMakers = {
     http1: (endpoint) =>
       new Http1Pool(endpoint, this.#resolver, this.#context, (pool) => this.#becomesLive(pool, endpoint)),
+    http2: (endpoint) =>
+      new Http2Pool(endpoint, this.#resolver, this.#http2Context, (pool) => this.#becomesLive(pool, endpoint)),
+    tcp: (endpoint) =>
+      new TcpConnector(endpoint, this.#resolver, this.#context, (pool) => this.#becomesLive(pool, endpoint)),
   };
   #generation = 0;
   #housekeptMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: UpstreamContext, lookUp: LookUp) {
     this.#context = context;
+    this.#http2Context = {
+      ...context,
+      blockLimits: { listBytesMax: context.limits.headBytesMax, countMax: context.limits.headerCountMax },
+      statics: new StaticFields(new FieldTable([], http2Fields)),
+      noteConnectProtocol: (endpoint) => this.onConnectProtocol(endpoint),
+    };
     this.#resolver = new Resolver(context.timeouts.dnsRefreshMs, context.log, lookUp);
   }
 

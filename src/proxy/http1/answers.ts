@@ -1,14 +1,7 @@
 // Answers of Sidelane's own (DESIGN §3.5): problem details (RFC 9457) that say what happened, where, and what to do. They
 // carry `server: sidelane`, so that nobody takes them for the app's.
-import { type Reason, problemType, reasonInfo } from "../../base/reasons.ts";
-
-/** What an answer says beyond its reason. */
-export interface AnswerContext {
-  readonly detail: string;
-  readonly service: string;
-  readonly destination: string;
-  readonly endpoint: string;
-}
+import { type Reason, reasonInfo } from "../../base/reasons.ts";
+import { type AnswerContext, problemBody } from "../problem.ts";
 
 const STATUS_TEXTS: Readonly<Record<number, string>> = {
   200: "OK",
@@ -42,20 +35,7 @@ export function answerBytes(
   extra: Uint8Array | undefined,
 ): Uint8Array {
   const info = reasonInfo(reason);
-  const body =
-    info.status === 200
-      ? ""
-      : `${JSON.stringify({
-          type: problemType(reason),
-          title: info.title,
-          status: info.status,
-          detail: context.detail === "" ? info.advice : `${context.detail}; ${info.advice}`,
-          reason,
-          service: context.service || undefined,
-          destination: context.destination || undefined,
-          endpoint: context.endpoint || undefined,
-        })}\n`;
-  const encoded = new TextEncoder().encode(body);
+  const encoded = new TextEncoder().encode(problemBody(reason, context));
   const lines = [
     `HTTP/1.1 ${info.status} ${STATUS_TEXTS[info.status] ?? "Unknown"}`,
     "server: sidelane",

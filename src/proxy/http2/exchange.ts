@@ -1,0 +1,566 @@
+// One request and its response on their way through, from a client's stream (`down`) to an endpoint's (`up`) and back. The
+// exchange decides who is asked, what is tried again, and how it ends.
+//
+//   open -> dispatch -> (assign | connectFailed -> dispatch ...) -> beginResponse -> sideClosed -> finish
+//                          upstreamLost -> dispatch once more         fail at any point -> finish
+//
+// Guarantees: exactly one `finish` per exchange. A request is sent again only if nothing of a response has arrived and either
+// it cannot have been processed (REFUSED_STREAM, an id above the last of a GOAWAY: RFC 9113 §8.7) or the method is idempotent.
+// A response that breaks off resets the client's stream, so that it never looks complete.
+//
+// Backpressure: see stream.ts. While no connection is there, the body waits in `#body`, at most one window of it; what was
+// sent stays there for another attempt as long as it is small and no response has begun.
+import { coarse, turnNowMs } from "../../base/clock.ts";
+import type { FailureReason, Reason } from "../../base/reasons.ts";
+import { reasonInfo } from "../../base/reasons.ts";
+import { statusOfField, statusOfHttp, statusOfReset } from "../../protocol/grpc/status.ts";
+import { parseGrpcTimeout, writeGrpcTimeout } from "../../protocol/grpc/timeout.ts";
+import { hashOf, type Field, type FieldBlock } from "../../protocol/hpack/field.ts";
+import { errorCodes, errorName } from "../../protocol/http2/error-codes.ts";
+import { fieldIds } from "../../protocol/http2/field-ids.ts";
+import type { Http2RequestHead } from "../../protocol/http2/request-head.ts";
+import type { Http2ResponseHead } from "../../protocol/http2/response-head.ts";
+import { HEAD_RECEIVED, LOCAL_ENDED, REMOTE_ENDED } from "../../protocol/http2/stream-state.ts";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { pickEndpoint } from "../endpoints/endpoint.ts";
+import type { Route } from "../router.ts";
+import { answerOf, ownField } from "./answers.ts";
+import type { Http2Downstream } from "./downstream.ts";
+import { type LoggedRequest, logExchange } from "./log-exchange.ts";
+import { listBytesOf } from "./session.ts";
+import { Http2Stream } from "./stream.ts";
+import type { Http2Upstream } from "./upstream.ts";
+
+/** Of a body that was sent: kept for another attempt. More would be copied twice for the sake of a rare event. */
+const REPLAY_BYTES_MAX = 16 * 1024;
+/** How often an endpoint may refuse one request before that is the answer. */
+const REFUSALS_MAX = 3;
+/** Addresses of one name that are tried for one request. */
+const ADDRESS_ATTEMPTS_MAX = 3;
+/** After the caller's deadline the endpoint may have an answer on its way; ours comes a little later. */
+const DEADLINE_GRACE_MS = 200;
+const NONE_TRIED: readonly Endpoint[] = [];
+
+/** One request and its response. */
+export class Http2Exchange {
+  readonly downstream: Http2Downstream;
+  readonly down: Http2Stream;
+  up: Http2Stream | undefined = undefined;
+  route: Route;
+  endpoint: Endpoint | undefined = undefined;
+  readonly isHead: boolean;
+  readonly isGrpc: boolean;
+  /** Extended CONNECT (RFC 8441): a tunnel once the endpoint agrees. */
+  readonly isTunnel: boolean;
+  /** The last byte of the request has been received. */
+  requestDone = false;
+  /** Coarse time of `requestDone`. */
+  requestDoneMs = 0;
+  /** The final response head has been sent on. */
+  responseStarted = false;
+  readonly startedMs = turnNowMs();
+  readonly openedMs = coarse.nowMs;
+  waitingSinceMs = 0;
+  /** How long the request waited for a connection; -1 when one was there. */
+  waitedMs = -1;
+  requestBodyBytes = 0;
+  responseBodyBytes = 0;
+  /** Strings for the access log; only made when it is on. */
+  logged: LoggedRequest | undefined = undefined;
+  /** As gRPC counts: of the answer's trailers or head, -1 when there is none. */
+  grpcStatus = -1;
+
+  /** The request head as it is forwarded. */
+  readonly #fields: Field[] = [];
+  #fieldCount = 0;
+  #listBytes = 0;
+  readonly #path: Field | undefined;
+  readonly #idempotent: boolean;
+  readonly #debug: boolean;
+  /** Coarse time when the caller's grpc-timeout has passed; 0: it gave none. */
+  #deadlineMs = 0;
+  #timeoutMs = 0;
+  #timeoutAt = -1;
+  /** Bytes of the body that no endpoint has, or that may have to be sent again. */
+  #body: Uint8Array[] | undefined = undefined;
+  #bodyBytes = 0;
+  #trailers: Field[] | undefined = undefined;
+  /** `#body` holds all of the body that has come so far. */
+  #replayable = true;
+  /** Bytes of `#body` for which the client has had its credit. */
+  #credited = 0;
+  #waiting = false;
+  #waitStartedMs = -1;
+  /** The response is complete and the endpoint does not want the rest of the request. */
+  #unwanted = false;
+  #retried = false;
+  #refusals = 0;
+  #tried: readonly Endpoint[] = NONE_TRIED;
+  #status = 0;
+  #finished = false;
+
+  /** Begins with a request head that was read and the block that it came in. */
+  constructor(downstream: Http2Downstream, id: number, head: Http2RequestHead, block: FieldBlock, route: Route) {
+    this.downstream = downstream;
+    this.route = route;
+    this.isHead = head.isHead;
+    this.isGrpc = head.isGrpc;
+    this.isTunnel = head.isExtendedConnect;
+    this.#idempotent = head.idempotent;
+    this.#debug = head.debug;
+    this.#path = head.path;
+    this.down = new Http2Stream(downstream, this, id);
+    this.down.bodyRemaining = head.contentLength;
+    this.down.state |= HEAD_RECEIVED;
+    const { fields, count } = block;
+    for (let i = 0; i < count; i++) this.#fields.push(fields[i] as Field);
+    this.#fieldCount = count;
+    this.#listBytes = block.listBytes;
+    if (head.maxForwards > 0 && (head.isOptions || head.isTrace)) this.#countForward(head.maxForwards);
+    if (head.grpcTimeout !== undefined) this.#noteTimeout(head.grpcTimeout);
+    route.stats.active++;
+  }
+
+  /** RFC 9110 §7.6.2. */
+  #countForward(maxForwards: number): void {
+    const at = this.#fields.findIndex((field) => field.kind === fieldIds.maxForwards);
+    this.#replace(at, ownField("max-forwards", String(maxForwards - 1)));
+  }
+
+  #replace(at: number, field: Field): void {
+    this.#listBytes += field.size - (this.#fields[at] as Field).size;
+    this.#fields[at] = field;
+  }
+
+  #noteTimeout(field: Field): void {
+    const ms = parseGrpcTimeout(field.bytes, field.valueStart, field.valueEnd);
+    if (ms < 0) return;
+    this.#timeoutMs = ms;
+    this.#timeoutAt = this.#fields.indexOf(field);
+    this.#deadlineMs = coarse.nowMs + ms + DEADLINE_GRACE_MS;
+  }
+
+  /** The other side's stream. */
+  otherOf(stream: Http2Stream): Http2Stream | undefined {
+    return stream === this.down ? this.up : this.down;
+  }
+
+  // ---------------------------------------------------------------- request
+
+  /** Takes bytes of the request body. */
+  requestData(bytes: Uint8Array, start: number, end: number, ends: boolean): void {
+    this.requestBodyBytes += end - start;
+    if (ends) this.noteRequestDone();
+    const { up } = this;
+    if (this.#finished || this.#unwanted) {
+      // Nobody takes it; the client may go on until it has heard of that.
+      this.down.session.credit(this.down, end - start);
+      return;
+    }
+    if (up === undefined) {
+      if (end > start) this.#keep(bytes.slice(start, end));
+      return;
+    }
+    if (this.#replayable && end > start) {
+      if (this.#bodyBytes + (end - start) > this.#replayBytesMax) this.#forgetBody();
+      else this.#keep(bytes.slice(start, end));
+    }
+    this.#credited = this.#bodyBytes;
+    up.session.sendData(up, bytes, start, end, ends);
+    if (ends) up.session.settle(up);
+  }
+
+  get #replayBytesMax(): number {
+    return Math.min(REPLAY_BYTES_MAX, this.downstream.listener.limits.replayBytesMax);
+  }
+
+  #keep(bytes: Uint8Array): void {
+    (this.#body ??= []).push(bytes);
+    this.#bodyBytes += bytes.length;
+  }
+
+  #forgetBody(): void {
+    this.#replayable = false;
+    this.#body = undefined;
+    this.#trailers = undefined;
+  }
+
+  /** Takes the trailers of the request, which end it. */
+  requestTrailers(block: FieldBlock): void {
+    this.noteRequestDone();
+    const { up } = this;
+    if (this.#finished || this.#unwanted) return;
+    if (up === undefined || this.#replayable) this.#trailers = block.fields.slice(0, block.count);
+    if (up === undefined) return;
+    up.session.sendTrailers(up, block.fields, block.count, block.listBytes);
+    up.session.settle(up);
+  }
+
+  /** The request is complete. */
+  noteRequestDone(): void {
+    this.requestDone = true;
+    this.requestDoneMs = coarse.nowMs;
+  }
+
+  /** Chooses an endpoint and a connection; called once for the head, and again for each further attempt. */
+  dispatch(): void {
+    const { route } = this;
+    if (route.decision.refuse) {
+      this.fail("unknown-key", "");
+      return;
+    }
+    const endpoint = pickEndpoint(route.endpoints, this.#tried);
+    if (endpoint === undefined) {
+      this.#exhausted("the destination has no endpoint");
+      return;
+    }
+    this.#take(endpoint);
+    const session = endpoint.http2.take(this);
+    if (session !== undefined) this.assign(session);
+    else this.#wait(endpoint);
+  }
+
+  #take(endpoint: Endpoint): void {
+    this.endpoint = endpoint;
+    endpoint.outstanding++;
+    endpoint.lastUsedMs = coarse.nowMs;
+  }
+
+  #wait(endpoint: Endpoint): void {
+    this.#waiting = true;
+    if (this.#waitStartedMs < 0) this.#waitStartedMs = turnNowMs();
+    endpoint.http2.enqueue(this);
+  }
+
+  /** A connection has room: the request leaves. */
+  assign(session: Http2Upstream): void {
+    if (this.#waiting) {
+      this.#waiting = false;
+      this.waitedMs = turnNowMs() - this.#waitStartedMs;
+      if (this.#timeoutAt !== -1) this.#shortenTimeout();
+    }
+    const up = session.open(this);
+    this.up = up;
+    const ends = this.requestDone && this.#bodyBytes === 0 && this.#trailers === undefined;
+    const { via } = this.downstream.listener;
+    session.sendHeaders(up, this.#fields, this.#fieldCount, this.#listBytes, ends, via);
+    if (ends) {
+      session.settle(up);
+      return;
+    }
+    if (this.#bodyBytes === 0 && !this.requestDone) return;
+    // What was sent before, to another connection, has been paid for.
+    up.prepaidBytes = this.#credited;
+    for (const bytes of this.#body ?? []) up.holdCopy(bytes);
+    up.endHeld = this.requestDone;
+    up.trailersHeld = this.#trailers;
+    this.#credited = this.#bodyBytes;
+    if (this.#bodyBytes > this.#replayBytesMax) this.#forgetBody();
+    session.block(up);
+    session.pumpNow();
+  }
+
+  /** The deadline that the endpoint hears must not be later than the caller's: what has passed here is taken off. */
+  #shortenTimeout(): void {
+    const leftMs = this.#timeoutMs - (turnNowMs() - this.startedMs);
+    this.#replace(this.#timeoutAt, ownField("grpc-timeout", writeGrpcTimeout(Math.max(0, Math.floor(leftMs)))));
+  }
+
+  /** No connection could be had. `another`: another endpoint, or the same at another address, may be tried. */
+  connectFailed(reason: FailureReason, detail: string, another: boolean): void {
+    this.#waiting = false;
+    const endpoint = this.endpoint as Endpoint;
+    endpoint.outstanding--;
+    this.endpoint = undefined;
+    // An endpoint whose name has several addresses is several endpoints in one.
+    const attempts = this.#tried.filter((tried) => tried === endpoint).length + 1;
+    this.#tried = [...this.#tried, endpoint];
+    if (another && attempts < Math.min(endpoint.addresses.length, ADDRESS_ATTEMPTS_MAX)) {
+      this.#take(endpoint);
+      this.#wait(endpoint);
+      return;
+    }
+    if (pickEndpoint(this.route.endpoints, this.#tried) !== undefined) {
+      this.dispatch();
+      return;
+    }
+    this.endpoint = endpoint;
+    endpoint.outstanding++;
+    if (reason === "upstream-unavailable") this.#exhausted(`${endpoint.name}: ${detail}`);
+    else this.fail(reason, `${endpoint.name}: ${detail}`);
+  }
+
+  /** DESIGN §3.4 step 7: nothing of the destination can be reached. */
+  #exhausted(detail: string): void {
+    const { route } = this;
+    const { fallback } = route;
+    if (fallback !== undefined) {
+      this.#dropEndpoint();
+      route.stats.active--;
+      fallback.stats.active++;
+      this.route = fallback;
+      this.#tried = NONE_TRIED;
+      this.dispatch();
+      return;
+    }
+    this.fail(route.reason === "sandbox" ? "sandbox-unavailable" : "upstream-unavailable", detail);
+  }
+
+  /**
+   * The endpoint's stream is gone before a response.
+   *
+   * @param unprocessed the endpoint says, or the protocol does, that it has not acted on the request (RFC 9113 §8.7).
+   */
+  upstreamLost(unprocessed: boolean, detail: string): void {
+    this.up = undefined;
+    if (this.responseStarted) {
+      this.fail("response-aborted", detail);
+      return;
+    }
+    const endpoint = this.endpoint as Endpoint;
+    const again = unprocessed ? ++this.#refusals <= REFUSALS_MAX : this.#idempotent && !this.#retried;
+    if (again && this.#replayable) {
+      if (!unprocessed) this.#retried = true;
+      this.downstream.listener.telemetry.retries++;
+      const session = endpoint.http2.take(this);
+      if (session !== undefined) this.assign(session);
+      else this.#wait(endpoint);
+      return;
+    }
+    if (!unprocessed) endpoint.noteFailure(false, this.downstream.listener.timeouts);
+    this.fail(unprocessed ? "upstream-refused" : "upstream-closed", detail);
+  }
+
+  /** The endpoint has reset its stream. */
+  upstreamReset(code: number): void {
+    if (code === errorCodes.REFUSED_STREAM && !this.responseStarted) {
+      this.upstreamLost(true, "the endpoint refused the request");
+      return;
+    }
+    const complete = ((this.up?.state ?? 0) & REMOTE_ENDED) !== 0;
+    this.up = undefined;
+    if (complete) {
+      // §8.1: the answer is whole, the rest of the request is not wanted.
+      this.#unwanted = true;
+      this.#endUnwanted(code);
+      return;
+    }
+    // The caller hears it as it was said.
+    if (this.isGrpc && this.grpcStatus < 0) this.grpcStatus = statusOfReset(code);
+    if (!this.responseStarted) this.#status = 502;
+    this.down.session.sendReset(this.down, code);
+    this.#finish(this.responseStarted ? "response-aborted" : "upstream-closed");
+  }
+
+  /** Tells the client not to go on, once it has the whole answer. */
+  #endUnwanted(code: number): void {
+    const { down } = this;
+    if (down.holds || (down.state & LOCAL_ENDED) === 0) return;
+    down.session.sendReset(down, code);
+    this.#finish(undefined);
+  }
+
+  /** The endpoint broke the rules. */
+  upstreamBroke(reason: FailureReason, detail: string): void {
+    this.endpoint?.noteFailure(false, this.downstream.listener.timeouts);
+    this.fail(reason, detail);
+  }
+
+  // ---------------------------------------------------------------- response
+
+  /** Sends a 1xx response on (RFC 9110 §15.2). */
+  relayInterim(block: FieldBlock): void {
+    const { session } = this.down;
+    session.sendHeaders(this.down, block.fields, block.count, block.listBytes, false);
+  }
+
+  /** Sends the final response head on. */
+  beginResponse(head: Http2ResponseHead, block: FieldBlock, ends: boolean): void {
+    this.responseStarted = true;
+    this.#status = head.status;
+    if (this.#body !== undefined) this.#forgetBody();
+    this.#replayable = false;
+    this.endpoint?.noteSuccess();
+    if (head.grpcStatus !== undefined) this.#noteGrpcStatus(head.grpcStatus);
+    else if (this.isGrpc && !head.isGrpc) this.grpcStatus = statusOfHttp(head.status);
+    const { down } = this;
+    const debug = this.#debug ? debugField(this.route) : undefined;
+    down.session.sendHeaders(down, block.fields, block.count, block.listBytes, ends, debug);
+    if (ends) down.session.settle(down);
+  }
+
+  #noteGrpcStatus(field: Field): void {
+    this.grpcStatus = statusOfField(field.bytes, field.valueStart, field.valueEnd);
+  }
+
+  /** Sends bytes of the response body on. */
+  responseData(bytes: Uint8Array, start: number, end: number, ends: boolean): void {
+    this.responseBodyBytes += end - start;
+    const { down } = this;
+    down.session.sendData(down, bytes, start, end, ends);
+    if (ends) down.session.settle(down);
+  }
+
+  /** Sends the trailers of the response on, which end it. */
+  responseTrailers(block: FieldBlock, grpcStatus: Field | undefined): void {
+    if (grpcStatus !== undefined) this.#noteGrpcStatus(grpcStatus);
+    const { down } = this;
+    down.session.sendTrailers(down, block.fields, block.count, block.listBytes);
+    down.session.settle(down);
+  }
+
+  // ---------------------------------------------------------------- ends
+
+  /** Both directions of a stream have ended. */
+  sideClosed(stream: Http2Stream): void {
+    if (stream === this.down) {
+      // The request was taken whole and the response given whole, so the endpoint's stream has nothing left either.
+      this.#finish(undefined);
+    }
+  }
+
+  /** The client has reset its stream. */
+  downstreamReset(code: number): void {
+    if (this.#finished) return;
+    this.#detach(code);
+    this.#status = this.responseStarted ? this.#status : reasonInfo("client-closed").status;
+    if (this.isGrpc) this.grpcStatus = reasonInfo("client-closed").grpcStatus;
+    this.#finish("client-closed");
+  }
+
+  /** A peer broke a rule on one of the streams, which has been reset. */
+  sideFailed(stream: Http2Stream, code: number): void {
+    if (this.#finished) return;
+    if (stream === this.up) {
+      this.up = undefined;
+      this.upstreamBroke("upstream-protocol-error", errorName(code));
+      return;
+    }
+    this.#detach(errorCodes.CANCEL);
+    this.#status = this.responseStarted ? this.#status : reasonInfo("client-protocol-error").status;
+    this.#finish("client-protocol-error");
+  }
+
+  /** The client's connection is gone. */
+  downstreamLost(): void {
+    this.downstreamReset(errorCodes.CANCEL);
+  }
+
+  /** Ends the exchange with an answer of our own or, when the response has begun, with a reset. */
+  fail(reason: FailureReason | "unknown-key", detail: string): void {
+    if (this.#finished) return;
+    // An endpoint that accepts and then says nothing is as ill as one that breaks off.
+    if (reason === "upstream-timeout" && !this.responseStarted) {
+      this.endpoint?.noteFailure(false, this.downstream.listener.timeouts);
+    }
+    this.#detach(errorCodes.CANCEL);
+    const { down, route } = this;
+    const info = reasonInfo(reason);
+    if (this.isGrpc) this.grpcStatus = info.grpcStatus;
+    if (this.responseStarted) {
+      down.session.sendReset(down, errorCodes.INTERNAL_ERROR);
+      this.#finish(info.source === "downstream" ? reason : "response-aborted");
+      return;
+    }
+    const { decision } = route;
+    const { service, destination } = decision;
+    const context = { detail, service, destination, endpoint: this.endpoint?.name ?? "" };
+    const { fields, body } = answerOf(reason, context, this.isHead, this.isGrpc);
+    this.#status = this.isGrpc ? 200 : info.status;
+    const debug = this.#debug ? debugField(route) : undefined;
+    const { session } = down;
+    session.sendHeaders(down, fields, fields.length, listBytesOf(fields), body.length === 0, debug);
+    if (body.length > 0) session.sendData(down, body, 0, body.length, true);
+    // RFC 9113 §8.1: the rest of the request is not wanted. What is still held for a slow reader goes first.
+    if (!this.requestDone && !down.holds) session.sendReset(down, errorCodes.NO_ERROR);
+    else session.settle(down);
+    this.#finish(reason);
+  }
+
+  /** Leaves the endpoint's side: its stream is reset, a place in the queue is given up. */
+  #detach(code: number): void {
+    if (this.#waiting) {
+      this.#waiting = false;
+      this.endpoint?.http2.dequeue(this);
+    }
+    const { up } = this;
+    if (up === undefined) return;
+    this.up = undefined;
+    up.session.sendReset(up, code);
+  }
+
+  #dropEndpoint(): void {
+    if (this.endpoint === undefined) return;
+    this.endpoint.outstanding--;
+    this.endpoint = undefined;
+  }
+
+  #finish(failure: Reason | undefined): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    const { route } = this;
+    const durationMs = turnNowMs() - this.startedMs;
+    route.stats.active--;
+    const { listener } = this.downstream;
+    const stats = failure === undefined ? route.stats : listener.failureStats(route.decision, failure, "http2");
+    stats.record(this.#status, durationMs);
+    if (this.isGrpc && this.#path !== undefined) {
+      const path = this.#path;
+      const answered = failure === undefined;
+      route.grpc?.record(hashOf(path), path.bytes, path.valueStart, path.valueEnd, this.grpcStatus, answered);
+    }
+    const { accessLog } = listener;
+    if (accessLog?.wants(this.#status, failure !== undefined && failure !== "unknown-key") === true) {
+      logExchange(listener, this, failure ?? route.reason, this.#status, durationMs);
+    }
+    this.#dropEndpoint();
+    this.#body = undefined;
+  }
+
+  /** Deadlines; once per tick of the coarse clock. */
+  sweep(nowMs: number): void {
+    const { timeouts } = this.downstream.listener;
+    const { down, up } = this;
+    if (this.#finished) {
+      // An answer of ours that the client does not read.
+      if (down.holds && past(down.progressMs, timeouts.stalledMs, nowMs)) this.#giveUpReader();
+    } else if (this.#unwanted) this.#endUnwanted(errorCodes.NO_ERROR);
+    else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
+      this.fail("deadline-exceeded", `the caller gave the call ${this.#timeoutMs} ms`);
+    } else if (past(this.openedMs, timeouts.requestMs, nowMs)) {
+      this.fail("upstream-timeout", `the exchange took longer than ${timeouts.requestMs} ms`);
+    } else if (down.holds && past(down.progressMs, timeouts.stalledMs, nowMs)) {
+      this.#giveUpReader();
+    } else if (up !== undefined && up.holds && past(up.progressMs, timeouts.stalledMs, nowMs)) {
+      this.fail("upstream-timeout", `the endpoint took nothing of the request for ${timeouts.stalledMs} ms`);
+    } else if (!this.requestDone && !this.responseStarted) {
+      const stalled = up !== undefined && !up.holds && !this.isTunnel;
+      // A stream of messages may be silent for long, and its server may wait for the next: only HTTP without gRPC ends here.
+      if (stalled && !this.isGrpc && past(down.progressMs, timeouts.bodyMs, nowMs)) {
+        this.fail("request-timeout", `no byte of the request body came for ${timeouts.bodyMs} ms`);
+      }
+    } else if (!this.responseStarted && past(this.requestDoneMs, timeouts.responseHeadMs, nowMs)) {
+      this.fail("upstream-timeout", `no response head came within ${timeouts.responseHeadMs} ms`);
+    }
+  }
+
+  /** The client has left its window shut: a stalled stream is an attack or a broken client (CVE-2019-9511). */
+  #giveUpReader(): void {
+    const { session } = this.down;
+    session.context.telemetry.http2Abuse.stalled++;
+    this.#detach(errorCodes.CANCEL);
+    session.sendReset(this.down, errorCodes.ENHANCE_YOUR_CALM);
+    this.#finish("client-closed");
+    // With nothing else going on, the connection is only there to hold memory.
+    if (session.streams.size === 0) session.fail(errorCodes.ENHANCE_YOUR_CALM, "the client reads nothing");
+  }
+}
+
+function debugField(route: Route): Field {
+  return ownField("x-sidelane-route", route.debugText);
+}
+
+/** Whether `limitMs` (0: never) have passed since `sinceMs`. */
+function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
+  return limitMs > 0 && nowMs - sinceMs >= limitMs;
+}

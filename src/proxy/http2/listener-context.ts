@@ -1,0 +1,75 @@
+// What the HTTP/2 connections of one listener share: the listener's own things, seen the way HTTP/2 needs them.
+import type { Limits, Timeouts } from "../../base/limits.ts";
+import type { FailureReason } from "../../base/reasons.ts";
+import type { ListenerConfig } from "../../config/proxy-config.ts";
+import { FieldTable } from "../../protocol/field-table.ts";
+import type { BlockLimits } from "../../protocol/hpack/decoder.ts";
+import type { Field } from "../../protocol/hpack/field.ts";
+import { StaticFields } from "../../protocol/hpack/static-fields.ts";
+import { http2Fields } from "../../protocol/http2/field-ids.ts";
+import type { Decision } from "../../routing/decide.ts";
+import type { AccessLog } from "../../telemetry/access-log.ts";
+import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
+import type { Connection } from "../connection.ts";
+import { loggedFields } from "../http1/log-exchange.ts";
+import type { ListenerContext } from "../http1/downstream.ts";
+import type { Protocol, Router } from "../router.ts";
+import { ownField } from "./answers.ts";
+import type { Http2Listener } from "./downstream.ts";
+
+/** The listener, for its HTTP/2 connections. */
+export class Http2ListenerContext implements Http2Listener {
+  readonly config: ListenerConfig;
+  readonly limits: Limits;
+  readonly timeouts: Timeouts;
+  readonly telemetry: Telemetry;
+  readonly accessLog: AccessLog | undefined;
+  readonly router: Router;
+  readonly statics: StaticFields;
+  readonly blockLimits: BlockLimits;
+  readonly via: Field;
+  readonly viaToken: Uint8Array;
+  readonly firstLogged: number;
+  connectProtocol = false;
+  readonly #listener: ListenerContext;
+
+  /**
+   * @param token what this listener calls itself in Via.
+   * @param watched names of the fields that carry routing keys.
+   */
+  constructor(listener: ListenerContext, router: Router, token: string, watched: readonly string[]) {
+    this.#listener = listener;
+    this.config = listener.config;
+    this.limits = listener.limits;
+    this.timeouts = listener.timeouts;
+    this.telemetry = listener.telemetry;
+    this.accessLog = listener.accessLog;
+    this.router = router;
+    this.viaToken = listener.viaToken;
+    this.via = ownField("via", `2.0 ${token}`);
+    this.firstLogged = this.accessLog === undefined ? -1 : watched.length;
+    const fields = this.accessLog === undefined ? watched : [...watched, ...loggedFields];
+    this.statics = new StaticFields(new FieldTable(fields, http2Fields));
+    this.blockLimits = { listBytesMax: this.limits.headBytesMax, countMax: this.limits.headerCountMax };
+  }
+
+  get draining(): boolean {
+    return this.#listener.draining;
+  }
+
+  get ending(): boolean {
+    return this.#listener.ending;
+  }
+
+  failureStats(
+    decision: Decision | undefined,
+    reason: FailureReason | Decision["reason"],
+    protocol: Protocol,
+  ): RouteStats {
+    return this.#listener.failureStats(decision, reason, protocol);
+  }
+
+  remove(connection: Connection): void {
+    this.#listener.remove(connection);
+  }
+}

@@ -1,0 +1,89 @@
+// One side of an exchange: a stream of one HTTP/2 connection, the client's or the endpoint's.
+//
+// Flow control is credit end to end. The peer may send what `receive` allows; it gets credit back only for bytes that the
+// other side's connection has taken. What the other side cannot take now waits in *its* stream (`held`), at most one window.
+// A slow reader therefore stops its own sender and nobody else; the window of the connection is credited at once.
+import { coarse } from "../../base/clock.ts";
+import { UNBOUNDED } from "../../protocol/http2/body-length.ts";
+import { ReceiveWindow } from "../../protocol/http2/flow.ts";
+import { WINDOW_BYTES_DEFAULT } from "../../protocol/http2/settings.ts";
+import { LOCAL_ENDED, LOCAL_RESET, OPENED, REMOTE_RESET } from "../../protocol/http2/stream-state.ts";
+import type { Field } from "../../protocol/hpack/field.ts";
+import type { Http2Exchange } from "./exchange.ts";
+import type { Http2Session } from "./session.ts";
+
+const NONE_HELD: Uint8Array[] = [];
+
+/** A stream. */
+export class Http2Stream {
+  readonly session: Http2Session;
+  readonly exchange: Http2Exchange;
+  readonly id: number;
+  /** Bits of stream-state.ts. */
+  state = OPENED;
+  /** What the peer allows us to send; below zero after it lowered SETTINGS_INITIAL_WINDOW_SIZE. */
+  sendWindow: number;
+  /** What we allow the peer to send. */
+  readonly receive: ReceiveWindow;
+  /** Bytes of DATA that the peer still has to send by its Content-Length, or UNBOUNDED. */
+  bodyRemaining = UNBOUNDED;
+  /** Coarse time when bytes of the peer last came, or were last taken by it. */
+  progressMs = coarse.nowMs;
+
+  /** DATA for the peer that its windows or its connection do not take now, each a copy of its own. */
+  held: Uint8Array[] = NONE_HELD;
+  /** Bytes of `held[0]` that have left. */
+  heldFrom = 0;
+  heldBytes = 0;
+  /** Of what is held: bytes whose sender has had its credit already, at an earlier attempt. */
+  prepaidBytes = 0;
+  /** END_STREAM follows what is held. */
+  endHeld = false;
+  /** Trailers follow what is held. */
+  trailersHeld: Field[] | undefined = undefined;
+  /** In the session's list of those that wait. */
+  blocked = false;
+
+  constructor(session: Http2Session, exchange: Http2Exchange, id: number) {
+    this.session = session;
+    this.exchange = exchange;
+    this.id = id;
+    this.sendWindow = session.peer.initialWindowBytes;
+    const { http2StreamWindowBytes } = session.context.limits;
+    this.receive = new ReceiveWindow(
+      session.settingsAcked ? http2StreamWindowBytes : Math.max(http2StreamWindowBytes, WINDOW_BYTES_DEFAULT),
+    );
+  }
+
+  /** We may still send on it. */
+  get writable(): boolean {
+    return (this.state & (LOCAL_ENDED | LOCAL_RESET | REMOTE_RESET)) === 0;
+  }
+
+  /** Something waits for the peer. */
+  get holds(): boolean {
+    return this.held.length > 0 || this.endHeld || this.trailersHeld !== undefined;
+  }
+
+  /** Keeps a copy of bytes for the peer. */
+  hold(bytes: Uint8Array, start: number, end: number): void {
+    if (end > start) this.holdCopy(bytes.slice(start, end));
+  }
+
+  /** Keeps bytes that nobody else will change. */
+  holdCopy(bytes: Uint8Array): void {
+    if (this.held === NONE_HELD) this.held = [];
+    if (this.held.length === 0) this.progressMs = coarse.nowMs;
+    this.held.push(bytes);
+    this.heldBytes += bytes.length;
+  }
+
+  /** Forgets what waits. */
+  drop(): void {
+    this.held = NONE_HELD;
+    this.heldBytes = 0;
+    this.heldFrom = 0;
+    this.endHeld = false;
+    this.trailersHeld = undefined;
+  }
+}

@@ -1,0 +1,136 @@
+// TLS to the endpoints of one service: whom to trust, what to ask for, sessions to resume.
+//
+// Guarantees: without `verify: false` no byte of a request is sent before the endpoint has proved the name that it was asked for;
+// what fails says in one sentence why.
+
+import { isIP } from "node:net";
+import { type ConnectionOptions, type SecureContext, type TLSSocket, connect, createSecureContext } from "node:tls";
+import type { UpstreamTlsConfig } from "../../config/tls-config.ts";
+import { explainUpstreamTls } from "./explain-tls-error.ts";
+import { type PemContents, PemFiles, type PemFilesDeps, type PemStatus } from "./pem-files.ts";
+
+/** Sessions kept for resumption; one per address, name and protocol of the service's endpoints. */
+const SESSIONS_MAX = 1000;
+
+/** TLS to one service. */
+export class UpstreamTls {
+  /** Sets endpoints apart that are secured in different ways. */
+  readonly name: string;
+  readonly #service: string;
+  readonly #config: UpstreamTlsConfig;
+  readonly #deps: PemFilesDeps;
+  readonly #files: PemFiles;
+  #context: SecureContext | undefined;
+  /** By address, port, name and protocols. Oldest first. */
+  readonly #sessions = new Map<string, Buffer>();
+
+  /** Reads the files; rejects with a sentence when they cannot be used. */
+  static async start(service: string, config: UpstreamTlsConfig, deps: PemFilesDeps): Promise<UpstreamTls> {
+    const tls = new UpstreamTls(service, config, deps);
+    const contents = await tls.#files.start();
+    try {
+      tls.#use(contents);
+    } catch (error) {
+      tls.close();
+      throw new Error(`TLS of ${tls.#files.name}: ${String(error)}`, { cause: error });
+    }
+    return tls;
+  }
+
+  private constructor(service: string, config: UpstreamTlsConfig, deps: PemFilesDeps) {
+    this.name = `tls ${service}`;
+    this.#service = service;
+    this.#config = config;
+    this.#deps = deps;
+    const { certificate, key, ca } = config;
+    const paths = {
+      ...(certificate === undefined ? {} : { certificate }),
+      ...(key === undefined ? {} : { key }),
+      ...(ca === undefined ? {} : { ca }),
+    };
+    this.#files = new PemFiles(`upstream ${service}`, paths, (contents) => this.#use(contents), deps);
+  }
+
+  #use({ certificate, key, ca }: PemContents): void {
+    this.#context = createSecureContext({ cert: certificate, key, ca, minVersion: "TLSv1.2" });
+    // What was trusted under other authorities, or opened with another certificate, is not resumed.
+    this.#sessions.clear();
+  }
+
+  /**
+   * Begins a connection; `secureConnect` follows when the endpoint is trusted and speaks one of the protocols, else `error`
+   * with a sentence about the endpoint, and `close`.
+   *
+   * @param options host (an address) and port, and what else the socket is to be.
+   * @param protocols offered by ALPN (RFC 7301), best first; none: nothing is said of it.
+   * @param host as the table names the endpoint: what it is asked for when it is a name and the config has no `serverName`.
+   */
+  connect(options: ConnectionOptions, protocols: readonly string[], host = ""): TLSSocket {
+    const serverName = this.#serverName(host);
+    const at = `${options.host} ${options.port} ${serverName} ${protocols.join()}`;
+    const session = this.#sessions.get(at);
+    const { verify } = this.#config;
+    const socket = connect({
+      ...options,
+      secureContext: this.#context,
+      servername: serverName,
+      rejectUnauthorized: verify,
+      ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
+      ...(session === undefined ? {} : { session }),
+    });
+    const { upstream } = this.#deps.stats.handshakes;
+    const context = this.#context;
+    let secured = false;
+    socket.on("session", (one) => {
+      if (this.#context === context) this.#keep(at, one);
+    });
+    socket.once("secureConnect", () => {
+      secured = true;
+      if (protocols.includes("h2") && socket.alpnProtocol !== "h2" && protocols.length === 1) {
+        // RFC 9113 §3.2: over TLS, HTTP/2 is spoken only when it was settled by ALPN.
+        socket.destroy(new Error("it does not speak HTTP/2 over TLS (no h2 by ALPN)"));
+        return;
+      }
+      if (socket.isSessionReused()) upstream.resumed++;
+      else upstream.full++;
+    });
+    // The first listener: whoever hears of the error next finds it explained.
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      const explained = explainUpstreamTls(error, this.#service, serverName, this.#config.ca !== undefined);
+      if (explained !== undefined) {
+        error.message = explained;
+        // It may have been the session that the endpoint did not like.
+        this.#sessions.delete(at);
+        if (!secured) upstream.failed++;
+      }
+    });
+    return socket;
+  }
+
+  #serverName(host: string): string {
+    const { serverName } = this.#config;
+    if (serverName !== undefined) return serverName;
+    // Certificates are made for services; the address of a pod is in none. RFC 6066 §3: without the dot at its end.
+    return host === "" || isIP(host) !== 0 ? this.#service : host.replace(/\.$/u, "");
+  }
+
+  #keep(at: string, session: Buffer): void {
+    this.#sessions.delete(at);
+    this.#sessions.set(at, session);
+    if (this.#sessions.size <= SESSIONS_MAX) return;
+    for (const oldest of this.#sessions.keys()) {
+      this.#sessions.delete(oldest);
+      return;
+    }
+  }
+
+  status(): PemStatus {
+    return this.#files.status();
+  }
+
+  /** Follows the files no longer. Connections stay. */
+  close(): void {
+    this.#files.close();
+    this.#sessions.clear();
+  }
+}
