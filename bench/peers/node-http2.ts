@@ -48,7 +48,7 @@ const sandbox = new SessionPool(sandboxPort);
 function forward(downstream: ServerHttp2Stream, headers: IncomingHttpHeaders, hasEnded: boolean): void {
   const pool = isForSandbox(headers["baggage"] as string | undefined) ? sandbox : baseline;
   const upstream = pool.session().request(headers, { endStream: hasEnded });
-  let trailers: IncomingHttpHeaders | undefined;
+  let trailers: IncomingHttpHeaders = {};
   const fail = (): void => {
     if (!downstream.headersSent && !downstream.destroyed) downstream.respond({ ":status": 502 }, { endStream: true });
     else downstream.close(constants.NGHTTP2_INTERNAL_ERROR);
@@ -60,10 +60,8 @@ function forward(downstream: ServerHttp2Stream, headers: IncomingHttpHeaders, ha
       return;
     }
     downstream.respond(answer, { waitForTrailers: true });
-    downstream.on("wantTrailers", () => {
-      if (trailers === undefined) downstream.close();
-      else downstream.sendTrailers(trailers);
-    });
+    // Without fields this is an empty DATA frame that ends the stream.
+    downstream.on("wantTrailers", () => downstream.sendTrailers(trailers));
     pipeline(upstream, downstream, () => undefined);
   });
   upstream.on("trailers", (received) => (trailers = received));

@@ -4,31 +4,21 @@
 
 import "./instrumentation.ts";
 import http from "node:http";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { rmSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { checkout } from "./services/checkout.ts";
-import { front } from "./services/front.ts";
-import { pricing } from "./services/pricing.ts";
-import { recommend } from "./services/recommend.ts";
+import { serveHttp } from "./services/serve-http.ts";
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
-const handlers: Readonly<Record<string, Handler>> = { front, checkout, pricing, recommend };
+/** Starts a service; resolves with its port. Each loads what it speaks, and nothing that only others speak. */
+type Serve = () => Promise<number>;
+const services: Readonly<Record<string, Serve>> = {
+  front: async () => serveHttp((await import("./services/front.ts")).front),
+  checkout: async () => serveHttp((await import("./services/checkout.ts")).checkout),
+  pricing: async () => (await import("./services/pricing.ts")).servePricing(),
+  recommend: async () => (await import("./services/recommend.ts")).serveRecommend(),
+};
 
 const service = process.env["SERVICE"] ?? "";
-const handler = handlers[service];
-if (handler === undefined) throw new Error(`SERVICE must be one of ${Object.keys(handlers).join(", ")}: '${service}'`);
-
-const server = http.createServer((request, response) => {
-  Promise.resolve(handler(request, response)).catch((error: unknown) => {
-    const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : "";
-    if (response.headersSent) response.destroy();
-    else response.writeHead(502).end(`${service}: ${String(error)}${cause}\n`);
-  });
-});
-server.listen(0, "127.0.0.1", () => {
-  process.send?.({ kind: "listening", port: (server.address() as AddressInfo).port });
-});
+const serve = services[service];
+if (serve === undefined) throw new Error(`SERVICE must be one of ${Object.keys(services).join(", ")}: '${service}'`);
 
 process.on("message", (message: { readonly env: Readonly<Record<string, string>> }) => {
   Object.assign(process.env, message.env);
@@ -43,6 +33,8 @@ process.on("message", (message: { readonly env: Readonly<Record<string, string>>
 process.on("SIGINT", () => {});
 process.on("disconnect", orphaned);
 if (!process.connected) orphaned(); // it went before this line ran
+
+process.send?.({ kind: "listening", port: await serve() });
 
 function orphaned(): never {
   const directory = process.argv[2];

@@ -1,16 +1,19 @@
 // Everything the shop does for tracing, and so for routing: the OpenTelemetry Node SDK with its defaults. Its propagators
-// (W3C tracecontext and baggage) carry the routing key from the incoming request to every outgoing one. A service needs
-// nothing else, and does not know that Sidelane exists.
+// (W3C tracecontext and baggage) carry the routing key from the incoming request to every outgoing one: HTTP requests, gRPC
+// calls in their metadata, WebSocket handshakes. A service needs nothing else, and does not know that Sidelane exists.
 
 import { createRequire } from "node:module";
 import { registerInstrumentations } from "@opentelemetry/instrumentation";
+import { GrpcInstrumentation } from "@opentelemetry/instrumentation-grpc";
 import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
 import { UndiciInstrumentation } from "@opentelemetry/instrumentation-undici";
 import { NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
 
 new NodeTracerProvider().register();
-registerInstrumentations({ instrumentations: [new HttpInstrumentation(), new UndiciInstrumentation()] });
+registerInstrumentations({
+  instrumentations: [new HttpInstrumentation(), new UndiciInstrumentation(), new GrpcInstrumentation()],
+});
 
-// The instrumentation patches node:http when it is required. An ES module's import does not pass there; one require does,
+// The instrumentation patches node:http (and services/pricing-protocol.ts lets it patch gRPC) when it is required. An ES module's import does not pass there; one require does,
 // and patches the module for everybody. (The other way, a loader hook, costs a thread per process.)
 createRequire(import.meta.url)("node:http");

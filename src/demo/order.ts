@@ -1,3 +1,4 @@
+import { failureReasons } from "../base/reasons.ts";
 import type { FrontOrder } from "./services/front.ts";
 import { services } from "./shop.ts";
 import type { Service } from "./shop.ts";
@@ -15,6 +16,8 @@ export interface OrderResult {
   readonly route: Route;
   readonly cents: number;
   readonly giftWrap: boolean;
+  /** What goes best with it, "" when nobody said. */
+  readonly recommended: string;
   /** `x-sidelane-route` of the front's sidecar, "" when not asked for. */
   readonly decision: string;
   /** `reason` and `detail` of Sidelane's own answer, "" when an app answered. */
@@ -29,20 +32,22 @@ export async function order(entrance: string, baggage: string | undefined): Prom
   const answer = await fetch(`http://${entrance}/order?item=tea`, { headers, signal: AbortSignal.timeout(ORDER_MS) });
   const body = await answer.text();
   const fields = parseObject(body);
-  const hops = (fields as Partial<FrontOrder>).hops ?? [];
+  const { hops = [], recommended } = fields as Partial<FrontOrder>;
   const instanceOf = (service: Service): string =>
     hops
       .filter((hop) => hop.service === service)
       .map((hop) => hop.instance)
       .join("+");
+  const detail = String(fields["detail"] ?? (hops.length === 0 ? body.trim() : ""));
   return {
     status: answer.status,
     route: Object.fromEntries(services.map((service) => [service, instanceOf(service)])) as Record<Service, string>,
     cents: Number(fields["cents"] ?? 0),
     giftWrap: fields["giftWrap"] === true,
+    recommended: recommended?.[0] ?? "",
     decision: answer.headers.get("x-sidelane-route") ?? "",
-    reason: String(fields["reason"] ?? ""),
-    detail: String(fields["detail"] ?? (hops.length === 0 ? body.trim() : "")),
+    reason: String(fields["reason"] ?? reasonInGrpcMessage(detail)),
+    detail,
   };
 }
 
@@ -53,4 +58,10 @@ function parseObject(body: string): Readonly<Record<string, unknown>> {
   } catch {
     return {};
   }
+}
+
+/** To a gRPC caller Sidelane says the title of the reason, and then the detail; "" when somebody else said it. */
+function reasonInGrpcMessage(message: string): string {
+  const found = Object.entries(failureReasons).find(([, { title }]) => message.startsWith(`${title}: `));
+  return found?.[0] ?? "";
 }

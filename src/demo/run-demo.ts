@@ -39,14 +39,15 @@ export async function runDemo({ once }: DemoOptions): Promise<number> {
 }
 
 async function play(shop: Shop, once: boolean): Promise<number> {
-  say(paint("bold", "Sidelane demo: a small shop, one shared baseline, two sandboxes"));
+  say(paint("bold", "Sidelane demo: a small shop, one shared baseline, three sandboxes"));
   say();
   const startMs = performance.now();
   await shop.start();
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-  note("front asks checkout, checkout asks pricing; front asks recommend, which streams.");
-  note("pr-7 is a changed checkout (gift wrap), pr-9 a changed pricing (10 % off), release-42 is both.");
-  note(`6 app processes with OpenTelemetry's own baggage propagation, 6 sidecars; ready in ${seconds} s.`);
+  note("front asks checkout by HTTP, checkout asks pricing by gRPC; front listens to recommend on a WebSocket.");
+  note("pr-7 is a changed checkout (gift wrap), pr-9 a changed pricing (10 % off), release-42 is both;");
+  note("pr-11 is a changed recommend (lemon, not honey).");
+  note(`7 app processes with OpenTelemetry's own baggage propagation, 7 sidecars; ready in ${seconds} s.`);
   say();
 
   const problems = await runScenario(shop);

@@ -16,6 +16,7 @@ interface Step {
   readonly route: Route;
   readonly cents: number;
   readonly giftWrap: boolean;
+  readonly recommended: string;
   /** What `x-sidelane-route` of the front's sidecar says before the table's version. */
   readonly decision: string;
   readonly reason: string;
@@ -27,6 +28,7 @@ const plain: Omit<Step, "why"> = {
   route: baseline,
   cents: 420,
   giftWrap: false,
+  recommended: "honey",
   decision: "front=baseline;reason=not-in-sandbox",
   reason: "",
 };
@@ -43,9 +45,16 @@ const steps: readonly Step[] = [
   {
     ...plain,
     baggage: "sidelane=pr-9",
-    why: "sandbox pr-9 changes pricing, two hops away: OpenTelemetry carried the key there",
+    why: "sandbox pr-9 changes pricing, two hops away, by gRPC: OpenTelemetry carried the key there, in the call's metadata",
     route: { ...baseline, pricing: "pr-9" },
     cents: 378,
+  },
+  {
+    ...plain,
+    baggage: "sidelane=pr-11",
+    why: "sandbox pr-11 changes recommend: the key of its handshake says where a WebSocket goes",
+    route: { ...baseline, recommend: "pr-11" },
+    recommended: "lemon",
   },
   {
     ...plain,
@@ -101,6 +110,7 @@ function compare(step: Step, result: OrderResult): string[] {
   for (const service of services) expect(`instance of ${service}`, step.route[service], result.route[service]);
   expect("price", step.cents, result.cents);
   expect("gift wrap", step.giftWrap, result.giftWrap);
+  expect("recommendation", step.recommended, result.recommended);
   expect("decision", step.decision, result.decision.replace(/;table=[^;]*$/, ""));
   expect("reason", step.reason, result.reason);
   return differences;
@@ -154,6 +164,7 @@ async function crashAndReturn(shop: Shop, problems: string[]): Promise<void> {
       status: 503,
       route: nobody,
       cents: 0,
+      recommended: "",
       reason: "sandbox-unavailable",
     },
     problems,

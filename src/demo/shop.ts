@@ -22,6 +22,7 @@ const baselinePlans: readonly Plan[] = services.map((service) => ({ service, ins
 const sandboxPlans: readonly Plan[] = [
   { service: "checkout", instance: "pr-7", env: { GIFT_WRAP: "yes" } },
   { service: "pricing", instance: "pr-9", env: { DISCOUNT_PERCENT: "10" } },
+  { service: "recommend", instance: "pr-11", env: { FIRST_THOUGHT: "lemon" } },
 ];
 
 /** A running instance: the app and the sidecar beside it. Addresses are `host:port`. */
@@ -43,7 +44,7 @@ const extension = extname(fileURLToPath(import.meta.url));
 const appEntry = fileURLToPath(new URL(`./instance${extension}`, import.meta.url));
 const sidecarEntry = fileURLToPath(new URL(`../main${extension}`, import.meta.url));
 
-/** The processes of the shop: every service's baseline and two sandboxes, each app with a sidecar of its own. */
+/** The processes of the shop: every service's baseline and three sandboxes, each app with a sidecar of its own. */
 export class Shop {
   readonly directory: string;
   /** Rejects as soon as any process ends by itself. Never resolves. */
@@ -164,7 +165,7 @@ export class Shop {
   async #configure(instance: Instance): Promise<void> {
     const env: Record<string, string> = {
       CHECKOUT_URL: `http://${this.#baseline("checkout").inbound}`,
-      PRICING_URL: `http://${this.#baseline("pricing").inbound}`,
+      PRICING_ADDRESS: this.#baseline("pricing").inbound,
     };
     if (instance.outbound !== "") env["HTTP_PROXY"] = `http://${instance.outbound}`;
     const configured = instance.app.message("configured");

@@ -33,7 +33,7 @@ export function traceOrder(ok: boolean, label: string, result: OrderResult): voi
   const cells = services.map((service) => paintInstance(result.route[service])).join("");
   const answer =
     result.status === 200
-      ? `${(result.cents / 100).toFixed(2)}${result.giftWrap ? " gift-wrapped" : ""}`
+      ? `${(result.cents / 100).toFixed(2)}${result.giftWrap ? " gift-wrapped" : ""} with ${result.recommended}`
       : paint("yellow", `${result.status} ${result.reason}`);
   say(`  ${verdict(ok)} ${label.padEnd(LABEL_WIDTH)}${cells}${answer}`);
 }
@@ -57,5 +57,6 @@ function paintInstance(instance: string): string {
   const cell = (instance || "-").padEnd(CELL_WIDTH);
   if (instance === "pr-7") return paint("cyan", cell);
   if (instance === "pr-9") return paint("magenta", cell);
+  if (instance === "pr-11") return paint("blue", cell);
   return paint("dim", cell);
 }

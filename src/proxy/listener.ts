@@ -5,13 +5,15 @@
 //
 //   open -> announcing (answers say `Connection: close`, all are still served) -> closed (idle ones ended, no new ones)
 import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { TLSSocket } from "node:tls";
 import { coarse } from "../base/clock.ts";
 import type { Limits, Timeouts } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import type { FailureReason } from "../base/reasons.ts";
+import { type FailureReason, reasonInfo } from "../base/reasons.ts";
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
 import { latin1 } from "../protocol/bytes.ts";
-import type { Detected } from "../protocol/detect.ts";
+import { type Detected, detect } from "../protocol/detect.ts";
 import { FieldTable } from "../protocol/field-table.ts";
 import { fieldIds, http1Fields } from "../protocol/http1/field-ids.ts";
 import { parseEndpoint } from "../routing/endpoint-name.ts";
@@ -21,13 +23,15 @@ import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
 import { answerBytes } from "./http1/answers.ts";
 import type { Connection } from "./connection.ts";
 import { Detector } from "./detector.ts";
-import { Http1Downstream, type ListenerContext } from "./http1/downstream.ts";
+import { Http1Downstream } from "./http1/downstream.ts";
+import type { ListenerContext } from "./http1/listener-context.ts";
 import { loggedFields } from "./http1/log-exchange.ts";
 import type { Endpoint } from "./endpoints/endpoint.ts";
 import { Http2Downstream } from "./http2/downstream.ts";
 import { Http2ListenerContext } from "./http2/listener-context.ts";
 import { type Protocol, type Route, type Router, watchedFields } from "./router.ts";
 import { Tunnel, type TunnelListener } from "./tcp/tunnel.ts";
+import type { HandshakeOwner, ListenerTls } from "./tls/listener-tls.ts";
 import { Wire, nobody } from "./wire.ts";
 
 /** Connections that are being told that there is no room; beyond them there is only a reset. */
@@ -50,7 +54,7 @@ export interface ListenerDeps {
 }
 
 /** One listener of the config. */
-export class Listener implements ListenerContext, TunnelListener {
+export class Listener implements ListenerContext, TunnelListener, HandshakeOwner {
   readonly config: ListenerConfig;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
@@ -71,6 +75,8 @@ export class Listener implements ListenerContext, TunnelListener {
   readonly #tcpRouter: Router;
   readonly #deps: ListenerDeps;
   readonly #server: Server;
+  /** Undefined: clients come without TLS. */
+  readonly #tls: ListenerTls | undefined;
   /** All connections; a connection knows its index, so that removal is a swap with the last. */
   readonly #connections: Connection[] = [];
   /** Connections beyond the limit, and when they began to be told so. */
@@ -85,7 +91,9 @@ export class Listener implements ListenerContext, TunnelListener {
     proxy: ProxyConfig,
     routers: Readonly<Record<Protocol, Router>>,
     deps: ListenerDeps,
+    tls?: ListenerTls,
   ) {
+    this.#tls = tls;
     this.config = config;
     this.limits = proxy.limits;
     this.timeouts = proxy.timeouts;
@@ -110,13 +118,54 @@ export class Listener implements ListenerContext, TunnelListener {
   #accept(socket: Socket): void {
     const { connections } = this.#deps;
     if (connections.count >= this.limits.connectionsMax || this.#closed) {
-      this.#turnAway(socket);
+      const reason = this.#closed ? "draining" : "connection-limit";
+      // An answer would have to be encrypted, and that is the expensive part.
+      this.#turnAway(socket, reason, this.#tls === undefined);
       return;
     }
     connections.count++;
-    const connection = this.#open(Wire.accept(socket, nobody), this.config.protocol);
+    if (this.#tls === undefined) this.#add(Wire.accept(socket, nobody), this.config.protocol);
+    else this.#tls.accept(socket, this);
+  }
+
+  #add(wire: Wire, protocol: ListenerConfig["protocol"]): void {
+    const connection = this.#open(wire, protocol);
     connection.index = this.#connections.length;
     this.#connections.push(connection);
+    if (this.ending) void this.#drainSoon(wire);
+  }
+
+  /** TLS was settled while the listener was ending: a request may have come along with the end of the handshake. */
+  async #drainSoon(wire: Wire): Promise<void> {
+    await nextTurn();
+    await nextTurn();
+    this.#connections.find((connection) => connection.wire === wire)?.drain();
+  }
+
+  /** A handshake is over; ALPN has settled what is spoken, if the client asked (RFC 9113 §3.2, RFC 7301). */
+  secured(socket: TLSSocket, beneath: Socket): void {
+    const { protocol } = this.config;
+    const settled = socket.alpnProtocol === "h2" ? "http2" : socket.alpnProtocol === "http/1.1" ? "http1" : "auto";
+    this.#add(Wire.acceptPublic(socket, nobody, beneath), protocol === "auto" ? settled : protocol);
+  }
+
+  /** A client of a listener with TLS has begun without it. */
+  plaintext(socket: Socket, bytes: Uint8Array): void {
+    if (this.#tls?.plaintextAllowed === true) {
+      this.#add(Wire.acceptPublic(socket, nobody), this.config.protocol);
+      return;
+    }
+    this.#deps.connections.count--;
+    // Whoever speaks HTTP/1.1 is told; anything else would not understand.
+    const detected = detect(bytes, 0, bytes.length);
+    this.#turnAway(socket, "tls-required", detected === "http1" || detected === "undecided");
+    this.#noteEmpty();
+  }
+
+  /** A handshake came to nothing. */
+  failed(): void {
+    this.#deps.connections.count--;
+    this.#noteEmpty();
   }
 
   #open(wire: Wire, protocol: ListenerConfig["protocol"]): Connection {
@@ -140,11 +189,10 @@ export class Listener implements ListenerContext, TunnelListener {
     next.wire.owner.onBytes(bytes, end);
   }
 
-  #turnAway(socket: Socket): void {
-    const reason = this.#closed ? "draining" : "connection-limit";
-    this.failureStats(undefined, reason).record(503, 0);
+  #turnAway(socket: Socket, reason: "draining" | "connection-limit" | "tls-required", tell: boolean): void {
+    this.failureStats(undefined, reason).record(reasonInfo(reason).status, 0);
     socket.on("error", () => {});
-    if (this.#turnedAway.size >= TURNED_AWAY_MAX) {
+    if (!tell || this.#turnedAway.size >= TURNED_AWAY_MAX) {
       socket.resetAndDestroy();
       return;
     }
@@ -178,7 +226,15 @@ export class Listener implements ListenerContext, TunnelListener {
       this.#connections[index] = last;
     }
     this.#deps.connections.count--;
-    if (this.#connections.length === 0) this.#whenEmpty?.();
+    this.#noteEmpty();
+  }
+
+  get #empty(): boolean {
+    return this.#connections.length === 0 && (this.#tls === undefined || this.#tls.handshaking === 0);
+  }
+
+  #noteEmpty(): void {
+    if (this.#empty) this.#whenEmpty?.();
   }
 
   failureStats(
@@ -227,7 +283,7 @@ export class Listener implements ListenerContext, TunnelListener {
   }
 
   get connectionCount(): number {
-    return this.#connections.length;
+    return this.#connections.length + (this.#tls?.handshaking ?? 0);
   }
 
   get idleCount(): number {
@@ -265,8 +321,9 @@ export class Listener implements ListenerContext, TunnelListener {
   endConnections(): Promise<void> {
     this.ending = true;
     for (let i = this.#connections.length - 1; i >= 0; i--) this.#connections[i]?.drain();
+    this.#tls?.endSilent();
     return new Promise((resolve) => {
-      if (this.#connections.length === 0) resolve();
+      if (this.#empty) resolve();
       else this.#whenEmpty = resolve;
     });
   }

@@ -18,6 +18,7 @@ import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
 import type { Reason } from "../base/reasons.ts";
 import type { Endpoint } from "./endpoints/endpoint.ts";
 import type { EndpointRegistry } from "./endpoints/registry.ts";
+import type { ProxyTls } from "./tls/start-tls.ts";
 
 /** Routes of authorities that no table names: bounded, because clients choose them. */
 const PASSTHROUGH_MAX = 1000;
@@ -71,6 +72,8 @@ export class Router {
   readonly #registry: EndpointRegistry;
   readonly #telemetry: Telemetry;
   readonly #protocol: Protocol;
+  /** Undefined: no service is connected to with TLS. */
+  readonly #tls: ProxyTls | undefined;
   readonly #carriers: readonly CarrierAt[];
   #table: CompiledTable;
   #routes = new Map<number, Route>();
@@ -85,7 +88,9 @@ export class Router {
     registry: EndpointRegistry,
     telemetry: Telemetry,
     protocol: Protocol,
+    tls?: ProxyTls,
   ) {
+    this.#tls = tls;
     this.#listener = listener;
     this.#protocol = protocol;
     this.#config = config;
@@ -262,9 +267,15 @@ export class Router {
   }
 
   #endpointsOf(decision: Decision): readonly Endpoint[] {
-    if (decision.set !== -1) return this.#table.endpoints(decision.set).map((name) => this.#registry.get(name));
-    if (this.#listener.direction === "inbound") return [this.#registry.get(this.#listener.target)];
+    if (decision.set !== -1) return this.#table.endpoints(decision.set).map((name) => this.#endpoint(name, decision));
+    if (this.#listener.direction === "inbound") return [this.#endpoint(this.#listener.target, decision)];
     return [];
+  }
+
+  /** The endpoint, secured as its service is. What passes through is nobody's service, whatever it calls itself. */
+  #endpoint(name: string, { service, destination }: Decision): Endpoint {
+    const tls = destination === "passthrough" ? undefined : this.#tls?.services.get(service);
+    return this.#registry.get(name, tls?.forEndpoint(name));
   }
 
   #routeOf(
@@ -308,7 +319,8 @@ export class Router {
     const set = this.#listener.direction === "inbound" ? -1 : this.#table.baselineSet(servicePort);
     const baseline: Decision = { ...decision, destination: "baseline", set };
     const declared = this.#endpointsOf(baseline);
-    const endpoints = declared.length === 0 && authority !== undefined ? [this.#registry.get(authority)] : declared;
+    const endpoints =
+      declared.length === 0 && authority !== undefined ? [this.#endpoint(authority, baseline)] : declared;
     return endpoints.length === 0 ? undefined : this.#routeOf(baseline, endpoints, undefined, "sandbox-unavailable");
   }
 
@@ -329,7 +341,7 @@ export class Router {
     if (route === undefined) {
       const decision = decide(this.#table, this.#policy, service, servicePort, target);
       const declared = this.#endpointsOf(decision);
-      const endpoints = declared.length > 0 || host === "" ? declared : [this.#registry.get(authority)];
+      const endpoints = declared.length > 0 || host === "" ? declared : [this.#endpoint(authority, decision)];
       const fallback = host === "" ? undefined : this.#fallbackOf(decision, servicePort, authority);
       route = this.#routeOf(decision, endpoints, fallback);
       if (this.#passthrough.size >= PASSTHROUGH_MAX) this.#passthrough.clear();

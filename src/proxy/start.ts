@@ -10,6 +10,7 @@ import { EndpointRegistry } from "./endpoints/registry.ts";
 import { type LookUp, systemLookUp } from "./endpoints/resolver.ts";
 import { Listener, type ListenerDeps } from "./listener.ts";
 import { findNativeWrites } from "./native-handle.ts";
+import type { ProxyTls } from "./tls/start-tls.ts";
 import { type Protocol, Router } from "./router.ts";
 import { useNativeWrites } from "./wire.ts";
 
@@ -28,6 +29,8 @@ export interface ProxyDeps {
   readonly lookUp?: LookUp;
   /** False: never the direct writes of native-handle.ts, only the public way. Of the whole process. Default: true. */
   readonly nativeWrites?: boolean;
+  /** Between two looks at certificate files. Default: 5 s. */
+  readonly tlsPollMs?: number;
 }
 
 /** A running data plane. */
@@ -67,6 +70,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     reusePort: deps.reusePort ?? false,
     connections: { count: 0 },
   };
+  const tls = await startTlsIfAny(config, deps);
   const listeners: Listener[] = [];
   registry.onConnectProtocol = (endpoint) => {
     for (const listener of listeners) listener.noteConnectProtocol(endpoint);
@@ -78,15 +82,22 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   try {
     for (const listenerConfig of config.listeners) {
       const routerOf = (protocol: Protocol): Router =>
-        new Router(listenerConfig, config, cell, registry, telemetry, protocol);
+        new Router(listenerConfig, config, cell, registry, telemetry, protocol, tls);
       const routers = { http1: routerOf("http1"), http2: routerOf("http2"), tcp: routerOf("tcp") };
-      const listener = new Listener(listenerConfig, config, routers, listenerDeps);
+      const listener = new Listener(
+        listenerConfig,
+        config,
+        routers,
+        listenerDeps,
+        tls?.listeners.get(listenerConfig.name),
+      );
       await listener.listen();
       listeners.push(listener);
     }
   } catch (error) {
     stopTicking();
     for (const listener of listeners) listener.close();
+    tls?.close();
     throw error;
   }
   const stopListening = cell.onPublish(() => {
@@ -100,6 +111,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     stopTicking();
     stopListening();
     for (const listener of listeners) listener.close();
+    tls?.close();
     registry.close();
   };
   let draining: Promise<void> | undefined;
@@ -113,12 +125,22 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
         connections: listener.connectionCount,
         idle: listener.idleCount,
       })),
+      certificates: tls?.status() ?? [],
       upstream: registry.describe(coarse.nowMs),
     }),
     drain: () =>
       (draining ??= drainListeners(listeners, config, log, closed.signal).finally(() => registry.closeIdle())),
     close,
   };
+}
+
+/** Most sidecars have no TLS, and Node's takes some memory. */
+async function startTlsIfAny(config: ProxyConfig, deps: ProxyDeps): Promise<ProxyTls | undefined> {
+  const services = Object.keys(config.upstreamTls).length;
+  if (services === 0 && config.listeners.every((listener) => listener.tls === undefined)) return undefined;
+  const { startTls } = await import("./tls/start-tls.ts");
+  const { log, telemetry, tlsPollMs } = deps;
+  return startTls(config, { log, stats: telemetry.tls, ...(tlsPollMs === undefined ? {} : { pollMs: tlsPollMs }) });
 }
 
 async function drainListeners(

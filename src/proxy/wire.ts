@@ -201,6 +201,8 @@ export class Wire {
       // Paused until somebody wants what comes behind the handshake; pausing does not hinder the handshake.
       secured.pause();
       secured.once("secureConnect", () => {
+        // Trusted, and still not what was asked for: another protocol was settled on.
+        if (secured.destroyed) return;
         overTls.#established(false);
         onConnect();
       });

@@ -52,6 +52,24 @@ export const metricInfos = {
     help: "HTTP/2 connections and streams ended because the peer exceeded a limit against floods.",
     aggregator: "sum",
   },
+  sidelane_tls_handshakes_total: {
+    type: "counter",
+    labels: ["side", "result"],
+    help: "TLS handshakes with clients and endpoints by result: full, resumed, failed.",
+    aggregator: "sum",
+  },
+  sidelane_tls_reloads_total: {
+    type: "counter",
+    labels: ["result"],
+    help: "Changes of certificate, key and authority files by result: applied, rejected.",
+    aggregator: "sum",
+  },
+  sidelane_tls_certificate_expiry_timestamp_seconds: {
+    type: "gauge",
+    labels: ["certificate"],
+    help: "When the certificate in use ends to be valid, in seconds since the epoch.",
+    aggregator: "min",
+  },
   sidelane_table_version: {
     type: "gauge",
     labels: [],

@@ -37,6 +37,9 @@ describe("names", () => {
       sidelane_upstream_connect_seconds: "histogram",
       sidelane_retries_total: "counter",
       sidelane_http2_abuse_total: "counter",
+      sidelane_tls_handshakes_total: "counter",
+      sidelane_tls_reloads_total: "counter",
+      sidelane_tls_certificate_expiry_timestamp_seconds: "gauge",
       sidelane_table_version: "gauge",
       sidelane_table_reloads_total: "counter",
       sidelane_table_age_seconds: "gauge",
@@ -51,6 +54,7 @@ describe("names", () => {
     telemetry.routeStats("checkout", "inbound", "http1", "pr-7", "sandbox").record(200, 1);
     grpcCall(telemetry, "pr-7", "/shop.Checkout/Place");
     telemetry.tablePublished(1);
+    telemetry.tls.notAfterMs.set("listener inbound", 1_800_000_000_000);
     const families = parse(await telemetry.scrape());
     for (const [name, info] of Object.entries(metricInfos)) {
       const samples = families.get(name)?.lines ?? [];

@@ -9,6 +9,7 @@ import { expose, histogramSamples, type Sample } from "./exposition.ts";
 import { GrpcMethods, GrpcStats } from "./grpc-stats.ts";
 import { DurationHistogram } from "./histogram.ts";
 import { metricInfos } from "./metric-infos.ts";
+import { TlsStats } from "./tls-stats.ts";
 
 /** The label value that sandboxes beyond the cap, and whatever has no name in the table, are counted under. */
 const OTHER = "other";
@@ -124,6 +125,7 @@ export type TelemetrySnapshot = readonly object[];
 /** All numbers of one process. */
 export class Telemetry {
   readonly upstream = new UpstreamStats();
+  readonly tls = new TlsStats();
   /** Requests sent again on a fresh connection. */
   retries = 0;
   /** How often each limit against floods was exceeded; whoever enforces one adds to it. */
@@ -286,7 +288,7 @@ export class Telemetry {
   }
 
   #exposeAll(registry: Registry): void {
-    const { upstream, tableReloads, http2Abuse } = this;
+    const { upstream, tls, tableReloads, http2Abuse } = this;
     const add = (name: keyof typeof metricInfos, read: () => Sample[]): void =>
       expose(registry, name, metricInfos[name], read);
 
@@ -313,6 +315,17 @@ export class Telemetry {
     add("sidelane_retries_total", () => [{ labels: {}, value: this.retries }]);
     add("sidelane_http2_abuse_total", () =>
       HTTP2_ABUSE_KINDS.map((kind) => ({ labels: { kind }, value: http2Abuse[kind] })),
+    );
+    add("sidelane_tls_handshakes_total", () =>
+      (["downstream", "upstream"] as const).flatMap((side) =>
+        Object.entries(tls.handshakes[side]).map(([result, value]) => ({ labels: { side, result }, value })),
+      ),
+    );
+    add("sidelane_tls_reloads_total", () =>
+      Object.entries(tls.reloads).map(([result, value]) => ({ labels: { result }, value })),
+    );
+    add("sidelane_tls_certificate_expiry_timestamp_seconds", () =>
+      [...tls.notAfterMs].map(([certificate, atMs]) => ({ labels: { certificate }, value: atMs / 1000 })),
     );
     add("sidelane_table_version", () => [{ labels: {}, value: this.#tableVersion }]);
     add("sidelane_table_reloads_total", () =>

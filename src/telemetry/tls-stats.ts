@@ -1,8 +1,8 @@
 /** What TLS reports. Whoever makes connections and reads certificates writes the fields; nothing here derives them. */
 export class TlsStats {
-  /** Handshakes of both directions by outcome; `resumed` ones took no key exchange with certificates. */
+  /** Handshakes with clients and with endpoints by outcome; `resumed` ones took no key exchange with certificates. */
   readonly handshakes = {
-    inbound: { full: 0, resumed: 0, failed: 0 },
+    downstream: { full: 0, resumed: 0, failed: 0 },
     upstream: { full: 0, resumed: 0, failed: 0 },
   };
   /** Changes of certificate, key and authority files by outcome. */

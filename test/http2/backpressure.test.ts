@@ -1,5 +1,5 @@
-// Credit end to end: a byte is credited to its sender when the other side has taken it, so that a reader that does not read
-// holds back its own sender, and nobody else (RFC 9113 §5.2.2, §6.9).
+// Credit end to end: a byte is credited to its sender when the other side has taken it, so that a reader that does not
+// read holds back its own sender, and nobody else (RFC 9113 §5.2.2, §6.9).
 import { expect, test } from "vitest";
 import type { Http2Peer } from "../support/http2-peer.ts";
 import { type Exchange, connectTo, exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";

@@ -1,4 +1,5 @@
-// GOAWAY says which requests will be answered; the others have not been looked at and are sent again (RFC 9113 §6.8, §8.7).
+// GOAWAY says which requests will be answered; the others have not been looked at and are sent again (RFC 9113 §6.8,
+// §8.7).
 import { describe, expect, test } from "vitest";
 import { codes, settingIds } from "../support/http2-frames.ts";
 import { type Exchange, connectTo, exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";

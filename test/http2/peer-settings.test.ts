@@ -1,5 +1,5 @@
-// Settings that the other side changes while streams are running (RFC 9113 §6.5.3, §6.9.2; RFC 7541 §4.2). That the relay keeps
-// to them is watched by the raw peers themselves.
+// Settings that the other side changes while streams are running (RFC 9113 §6.5.3, §6.9.2; RFC 7541 §4.2). That the
+// relay keeps to them is watched by the raw peers themselves.
 import { describe, expect, test } from "vitest";
 import { codes, settingIds, types } from "../support/http2-frames.ts";
 import type { SentField } from "../support/http2-hpack.ts";

@@ -1,5 +1,5 @@
-// An endpoint that does not speak HTTP/2, or speaks it badly: its requests get an answer of ours, its connection ends, clients
-// and their other requests notice nothing.
+// An endpoint that does not speak HTTP/2, or speaks it badly: its requests get an answer of ours, its connection ends,
+// clients and their other requests notice nothing.
 import { describe, expect, test } from "vitest";
 import { startBackend } from "../support/backend.ts";
 import { codes, flags, frame, numberFrame, settingsFrame, types, goawayFrame } from "../support/http2-frames.ts";

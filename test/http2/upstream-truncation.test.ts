@@ -1,4 +1,5 @@
-// A connection that ends anywhere within an answer: what the client has never looks complete, and nothing is left behind.
+// A connection that ends anywhere within an answer: what the client has never looks complete, and nothing is left
+// behind.
 import { expect, test } from "vitest";
 import { frame, settingsFrame, types } from "../support/http2-frames.ts";
 import { writeBlock } from "../support/http2-hpack.ts";

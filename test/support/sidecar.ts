@@ -25,6 +25,7 @@ export interface SidecarOptions {
   /** Content of the table file as a document. */
   readonly table?: object;
   readonly tenancy?: object;
+  readonly upstreamTls?: object;
   readonly limits?: Partial<Limits>;
   readonly timeouts?: Partial<Timeouts>;
   readonly nativeWrites?: boolean;
@@ -120,6 +121,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     listeners: options.listeners ?? [{ direction: "inbound", address: "127.0.0.1:0", target: options.target }],
     table: { file: "routes.yaml" },
     tenancy: options.tenancy ?? {},
+    upstreamTls: options.upstreamTls ?? {},
     limits: options.limits ?? {},
     timeouts: options.timeouts ?? {},
   };
@@ -135,6 +137,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     accessLog,
     log: silentLog,
     nativeWrites: options.nativeWrites ?? true,
+    tlsPollMs: 20,
     ...(options.instanceId === undefined ? {} : { instanceId: options.instanceId }),
   });
   const sidecar = new Sidecar(proxy, telemetry, cell, accessLog, logFile);

@@ -1,13 +1,18 @@
 import { readFileSync } from "node:fs";
-import http from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { text } from "node:stream/consumers";
 import type { Order } from "./checkout.ts";
+import { openRecommendations } from "./recommendations.ts";
+import type { Opening } from "./recommendations.ts";
 import { replyJson, replySame, self } from "./reply.ts";
 import type { Hop } from "./reply.ts";
 
 /** What `GET /order` answers. */
 export interface FrontOrder extends Order {
+  readonly recommended: readonly string[];
+}
+
+interface Thoughts {
+  readonly hops: readonly Hop[];
   readonly recommended: readonly string[];
 }
 
@@ -23,27 +28,23 @@ export async function front(request: IncomingMessage, response: ServerResponse):
       return;
     case "/order":
       return order(url.search, response);
-    case "/recommendations": {
-      const stream = await recommendations();
-      response.writeHead(stream.statusCode ?? 502, { "content-type": stream.headers["content-type"] });
-      stream.pipe(response);
-      return;
-    }
+    case "/recommendations":
+      return recommendations(response);
     default:
       replyJson(response, 404, { error: `no such page: ${url.pathname}` });
   }
 }
 
 async function order(search: string, response: ServerResponse): Promise<void> {
-  const [answer, stream] = await Promise.all([
+  const [answer, thoughts] = await Promise.all([
     fetch(`${process.env["CHECKOUT_URL"]}/order${search}`),
-    recommendations().then(async (incoming) => ({ status: incoming.statusCode ?? 0, body: await text(incoming) })),
+    openRecommendations().then(readAll),
   ]);
   if (!answer.ok) return replySame(response, answer);
-  if (stream.status !== 200) return replySame(response, new Response(stream.body, { status: stream.status }));
+  if ("refusal" in thoughts) return replySame(response, thoughts.refusal);
 
   const checkedOut = (await answer.json()) as Order;
-  const { hops, recommended } = readEvents(stream.body);
+  const { hops, recommended } = thoughts;
   replyJson(response, 200, {
     ...checkedOut,
     recommended,
@@ -51,21 +52,28 @@ async function order(search: string, response: ServerResponse): Promise<void> {
   } satisfies FrontOrder);
 }
 
-/** Called by its name: HTTP_PROXY names the outbound listener, which looks the name up in the table. */
-function recommendations(): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    http.get("http://recommend/stream", resolve).once("error", reject);
-  });
-}
-
-function readEvents(stream: string): { hops: Hop[]; recommended: string[] } {
+async function readAll(opening: Opening): Promise<Thoughts | { refusal: Response }> {
+  if ("refusal" in opening) return opening;
   const hops: Hop[] = [];
   const recommended: string[] = [];
-  for (const event of stream.split("\n\n")) {
-    const data = /^data: (.*)$/m.exec(event)?.[1];
-    if (data === undefined) continue;
-    if (event.startsWith("event: hop\n")) hops.push(JSON.parse(data) as Hop);
-    else recommended.push(data);
+  for await (const thought of opening.thoughts) {
+    if ("hop" in thought) hops.push(thought.hop);
+    else recommended.push(thought.item);
   }
   return { hops, recommended };
+}
+
+/** What comes over the WebSocket, as an event stream for the page. */
+async function recommendations(response: ServerResponse): Promise<void> {
+  const opening = await openRecommendations();
+  if ("refusal" in opening) return replySame(response, opening.refusal);
+
+  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+  for await (const thought of opening.thoughts) {
+    if (response.closed) return;
+    response.write(
+      "hop" in thought ? `event: hop\ndata: ${JSON.stringify(thought.hop)}\n\n` : `data: ${thought.item}\n\n`,
+    );
+  }
+  response.end();
 }

@@ -1,25 +1,27 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { replyJson, self } from "./reply.ts";
-import type { Hop } from "./reply.ts";
-
-/** What `GET /price` answers. */
-export interface Price {
-  readonly item: string;
-  readonly cents: number;
-  readonly hops: readonly Hop[];
-}
+import { promisify } from "node:util";
+import type { sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
+import { grpc, Pricing } from "./pricing-protocol.ts";
+import type { Price, QuoteRequest } from "./pricing-protocol.ts";
+import { self } from "./reply.ts";
 
 const listCents: Readonly<Record<string, number>> = { tea: 420, cup: 1250 };
 
-/** Knows what things cost. Sandbox pr-9 tries out a discount. */
-export function pricing(request: IncomingMessage, response: ServerResponse): void {
-  const url = new URL(request.url ?? "/", "http://pricing");
-  const item = url.searchParams.get("item") ?? "tea";
-  const listed = listCents[item];
-  if (url.pathname !== "/price" || listed === undefined)
-    return replyJson(response, 404, { error: `no price: ${url.pathname}${url.search}` });
+/** Serves `shop.Pricing` over gRPC; resolves with the port. */
+export function servePricing(): Promise<number> {
+  const server = new grpc.Server();
+  server.addService(Pricing.service, { quote });
+  const bind = promisify(server.bindAsync.bind(server));
+  return bind("127.0.0.1:0", grpc.ServerCredentials.createInsecure());
+}
 
+/** Knows what things cost. Sandbox pr-9 tries out a discount. */
+function quote({ request: { item } }: ServerUnaryCall<QuoteRequest, Price>, answer: sendUnaryData<Price>): void {
+  const listed = listCents[item];
+  if (listed === undefined) {
+    answer({ code: grpc.status.NOT_FOUND, details: `no price: ${item}` });
+    return;
+  }
   const discountPercent = Number(process.env["DISCOUNT_PERCENT"] ?? 0);
   const cents = Math.round((listed * (100 - discountPercent)) / 100);
-  replyJson(response, 200, { item, cents, hops: [self] } satisfies Price);
+  answer(null, { item, cents, hops: [self] });
 }

@@ -1,20 +1,34 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { replyJson, self } from "./reply.ts";
+import { WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
+import { listen } from "./serve-http.ts";
+import { self } from "./reply.ts";
+import type { Hop } from "./reply.ts";
 
-const thoughts = ["honey", "a second cup", "an hour of silence"];
+/** What every message of `ws://recommend/stream` is, as JSON. */
+export type Thought = { readonly hop: Hop } | { readonly item: string };
+
 /** Between two thoughts. */
 const THINKING_MS = 20;
 
-/** Thinks slowly: an event stream, one recommendation per event. */
-export async function recommend(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (request.url !== "/stream") return replyJson(response, 404, { error: `no such page: ${request.url}` });
+/** Serves the WebSocket `/stream`; resolves with the port. */
+export async function serveRecommend(): Promise<number> {
+  const server = http.createServer((request, response) => {
+    response.writeHead(426, { upgrade: "websocket" }).end(`${request.url} is a WebSocket\n`);
+  });
+  new WebSocketServer({ server, path: "/stream" }).on("connection", (socket) => void recommend(socket));
+  return listen(server);
+}
 
-  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-  response.write(`event: hop\ndata: ${JSON.stringify(self)}\n\n`);
-  for (const item of thoughts) {
+/** Thinks slowly, and says each thought as it comes. Sandbox pr-11 tries out lemon. */
+async function recommend(socket: WebSocket): Promise<void> {
+  const say = (thought: Thought): void => socket.send(JSON.stringify(thought));
+  socket.on("error", () => socket.terminate());
+  say({ hop: self });
+  for (const item of [process.env["FIRST_THOUGHT"] ?? "honey", "a second cup", "an hour of silence"]) {
     await sleep(THINKING_MS);
-    response.write(`data: ${item}\n\n`);
+    say({ item });
   }
-  response.end();
+  socket.close(1000);
 }

@@ -1,9 +1,8 @@
 // Encodes header blocks (RFC 7541). What pays on a connection that is shared by many: one byte for what recurs, and no table entry
 // for what does not, since each insertion costs both sides and pushes out something that did recur.
 //
-// Strings leave uncoded: Huffman would save a fifth of the literals' bytes and cost more time than the rest of the encoder, on both
-// sides (bench/micro/hpack.ts).
-
+// Strings leave uncoded. A `traceparent` of 55 bytes would shrink to 39, but take 190 ns instead of 33 to write and 240 instead of 150
+// to read (bench/micro/hpack.ts has the reading), where a whole head otherwise takes 100: on the networks between services, no win.
 import { copyBytes } from "../bytes.ts";
 import { fieldIds } from "../http2/field-ids.ts";
 import { BLOCK_START_BYTES_MAX, type Field, TABLE_BYTES_DEFAULT } from "./field.ts";

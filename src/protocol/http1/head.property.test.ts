@@ -356,7 +356,7 @@ const differences: readonly Difference[] = [
     reason: "node leaves upgrades to the application; a relay has to know what is switched to, and where that begins",
     node: "accepts",
     example: "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nx",
-    applies: (text, verdict) => /^400 upgrade/.test(verdict) && has(text, "upgrade"),
+    applies: (text, verdict) => verdict.startsWith("400 upgrade") && has(text, "upgrade"),
   },
   {
     reason: "node does not look at Max-Forwards, which is for those who forward (RFC 9110 §7.6.2)",

@@ -6,7 +6,7 @@ import { defaultLimits } from "../../base/limits.ts";
 import { forwardRequest } from "./forward-as-text.ts";
 import { latin1 } from "../bytes.ts";
 import { FieldTable } from "../field-table.ts";
-import { http1Fields } from "./field-ids.ts";
+import { fieldIds, http1Fields } from "./field-ids.ts";
 import { FAULTY } from "./head.ts";
 import { RequestHead, parseRequestHead } from "./request-head.ts";
 import { cutMaxForwards, writeRequestHead } from "./serialise.ts";
@@ -622,16 +622,16 @@ describe("what the relay is told", () => {
       new TextDecoder().decode(bytes.subarray(head.watched[w * 3 + 1], head.watched[w * 3 + 2])),
     ]);
     expect(values).toEqual([
-      [16, "a=1"],
+      [fieldIds.watched, "a=1"],
       [9, "1.1 x"],
-      [16, ""],
+      [fieldIds.watched, ""],
     ]);
   });
 
   test("more than 16 watched fields", () => {
     parse(get(...Array.from({ length: 50 }, (_, i) => `baggage: a=${i}`)));
     expect(head.watchedCount).toBe(50);
-    expect(head.watched[49 * 3]).toBe(16);
+    expect(head.watched[49 * 3]).toBe(fieldIds.watched);
   });
 
   test("one object serves all heads: nothing of the last one is left", () => {

@@ -6,54 +6,24 @@
 //
 //   idle -> head -> exchange -> idle ...          (keep-alive)
 //                            -> lingering -> gone (close: the client gets the answer before the reset, RFC 9112 §9.6)
+//                            -> switched -> gone  (101: the connection is bytes from here on, switched.ts)
 import { coarse } from "../../base/clock.ts";
-import type { Limits, Timeouts } from "../../base/limits.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
-import type { ListenerConfig } from "../../config/proxy-config.ts";
 import { ChunkScanner } from "../../protocol/http1/chunked.ts";
-import type { FieldTable } from "../../protocol/field-table.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
 import { RequestHead, parseRequestHead } from "../../protocol/http1/request-head.ts";
-import type { Decision } from "../../routing/decide.ts";
-import type { AccessLog } from "../../telemetry/access-log.ts";
-import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
-import type { Protocol, Router } from "../router.ts";
 import type { Connection } from "../connection.ts";
 import type { Wire, WireOwner } from "../wire.ts";
 import { answerBytes } from "./answers.ts";
 import { type AfterExchange, Exchange } from "./exchange.ts";
 import { HeldBytes } from "../held-bytes.ts";
+import type { ListenerContext } from "./listener-context.ts";
 import { describeRequest, logRefusal } from "./log-exchange.ts";
 import { beginsWithHead, viaHolds } from "./recognise.ts";
+import { Switched } from "./switched.ts";
+import type { Http1Upstream } from "./upstream.ts";
 
-/** What the connections of one listener share. */
-export interface ListenerContext {
-  readonly config: ListenerConfig;
-  readonly limits: Limits;
-  readonly timeouts: Timeouts;
-  readonly router: Router;
-  readonly fields: FieldTable;
-  /** The line `via: 1.1 <token>` with its line end, and the token alone: by it a loop is recognised. */
-  readonly via: Uint8Array;
-  readonly viaToken: Uint8Array;
-  readonly telemetry: Telemetry;
-  readonly accessLog: AccessLog | undefined;
-  /** Field id of the first field watched for the access log, 0 when it is off. */
-  readonly firstLogged: number;
-  /** No further requests on kept-alive connections. */
-  readonly draining: boolean;
-  /** Every connection ends with its present exchange, announced or not. */
-  readonly ending: boolean;
-  failureStats(
-    decision: Decision | undefined,
-    reason: FailureReason | Decision["reason"],
-    protocol?: Protocol,
-  ): RouteStats;
-  /** The connection is gone. */
-  remove(connection: Connection): void;
-}
-
-type State = "idle" | "head" | "exchange" | "lingering" | "gone";
+type State = "idle" | "head" | "exchange" | "switched" | "lingering" | "gone";
 
 /** One for all connections: a head is parsed and forwarded in one go. */
 const head = new RequestHead();
@@ -74,6 +44,7 @@ export class Http1Downstream implements WireOwner, Connection {
   #bodyRemaining = 0;
   #chunked = false;
   #scanner: ChunkScanner | undefined;
+  #switched: Switched | undefined;
   /** The client has closed its sending side: since when, or 0. */
   #halfClosedMs = 0;
   #lingeredBytes = 0;
@@ -234,6 +205,18 @@ export class Http1Downstream implements WireOwner, Connection {
     return after;
   }
 
+  /** The endpoint's answer is 101: its connection is joined with this one; bytes[start, end) came behind the answer. */
+  switchProtocols(upstream: Http1Upstream, bytes: Uint8Array, start: number, end: number): void {
+    this.#enter("switched");
+    this.#switched = new Switched(this, this.#exchange, upstream);
+    const { relay } = this.#switched;
+    relay.upstream.take(bytes, start, end);
+    relay.downstream.take(this.#held.bytes, 0, this.#held.length);
+    this.#held.clear();
+    relay.begin();
+    if (this.#halfClosedMs !== 0) relay.downstream.onEnd();
+  }
+
   /** The exchange is over; called by it exactly once. */
   exchangeDone(next: AfterExchange): void {
     if (this.wire.gone) {
@@ -292,6 +275,7 @@ export class Http1Downstream implements WireOwner, Connection {
         if (this.#exchange.requestDone) this.#halfClosedMs = coarse.nowMs;
         else this.#exchange.fail("client-closed", "the client closed the connection within the request");
         return;
+      case "switched":
       case "lingering":
       case "gone":
         this.#halfClosedMs = coarse.nowMs;
@@ -345,6 +329,9 @@ export class Http1Downstream implements WireOwner, Connection {
         return;
       case "exchange":
         this.#sweepExchange(nowMs);
+        return;
+      case "switched":
+        this.#switched?.relay.sweep(nowMs, timeouts.tunnelIdleMs);
         return;
       case "lingering":
         // An answer that the client is still reading may take as long as it makes progress.

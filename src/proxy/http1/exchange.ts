@@ -8,7 +8,8 @@
 // a response has arrived and either the first connection cannot have processed it or the method is idempotent
 // (RFC 9110 §9.2.2). A response that breaks off resets the client's connection, so that it never looks complete.
 //
-// One object serves all requests of a connection, one after the other: HTTP/1.1 answers in order.
+// One object serves all requests of a connection, one after the other: HTTP/1.1 answers in order. Long because what may happen
+// to an exchange depends on what has, and that is one object's state.
 //
 // Backpressure. Request: client -> downstream wire -> [requestBytes until a connection is assigned] -> upstream wire; when
 // the latter is backlogged the former is paused. Response: upstream wire -> downstream wire; the same the other way round.
@@ -29,6 +30,7 @@ import {
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { pickEndpoint } from "../endpoints/endpoint.ts";
 import type { Route } from "../router.ts";
+import { type RelayEnd, relayFailures } from "../tcp/relay.ts";
 import { outbox } from "../wire.ts";
 import { answerBytes } from "./answers.ts";
 import type { Http1Downstream } from "./downstream.ts";
@@ -39,6 +41,7 @@ const REQUEST_BYTES_INITIAL = 1024;
 /** A larger request buffer is given back after the exchange. */
 const REQUEST_BYTES_KEPT = 8192;
 const NONE_TRIED: readonly Endpoint[] = [];
+const NONE_OFFERED: readonly Uint8Array[] = [];
 const NO_BYTES = new Uint8Array(0);
 
 /** What becomes of the client's connection: the next request, an orderly end, or a reset. */
@@ -57,6 +60,8 @@ export class Exchange {
   /** The final response head has been sent on. */
   responseStarted = false;
   isHead = false;
+  /** Protocols that the request offers to switch to (RFC 9110 §7.8). */
+  offers: readonly Uint8Array[] = NONE_OFFERED;
   startedMs = 0;
   waitingSinceMs = 0;
   /** How long the request waited for a connection; -1 when a kept one served at once. */
@@ -91,6 +96,7 @@ export class Exchange {
     this.requestDone = false;
     this.responseStarted = false;
     this.isHead = head.isHead;
+    this.offers = head.switches ? head.upgradeOffers : NONE_OFFERED;
     this.startedMs = turnNowMs();
     this.requestBodyBytes = 0;
     this.responseBodyBytes = 0;
@@ -265,6 +271,19 @@ export class Exchange {
   relayInterim(head: ResponseHead, bytes: Uint8Array, after: number): void {
     if (this.#http10) return;
     this.#writeHead(head, bytes, after, "none", undefined);
+  }
+
+  /** Sends a 101 on; the exchange lasts as long as the two connections, which are joined now. */
+  switchProtocols(head: ResponseHead, bytes: Uint8Array, after: number, end: number, upstream: Http1Upstream): void {
+    this.responseStarted = true;
+    this.#status = head.status;
+    this.#writeHead(head, bytes, after, "none", this.#debug ? (this.route as Route).debugLine : undefined);
+    this.#downstream.switchProtocols(upstream, bytes, after, end);
+  }
+
+  /** What came of the switch of protocols has ended. */
+  switchedEnded(end: RelayEnd): void {
+    this.#finish(relayFailures[end], "close");
   }
 
   /** Sends the final response head on. */

@@ -4,7 +4,8 @@ import { textOf } from "../../protocol/bytes.ts";
 import { fieldIds } from "../../protocol/http1/field-ids.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 import type { Router } from "../router.ts";
-import type { Http1Downstream, ListenerContext } from "./downstream.ts";
+import type { Http1Downstream } from "./downstream.ts";
+import type { ListenerContext } from "./listener-context.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** What a line says about the request; taken while its bytes are there. */

@@ -12,6 +12,7 @@ import { faults } from "../../protocol/http1/faults.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
 import { ResponseHead, bodyKinds, parseResponseHead } from "../../protocol/http1/response-head.ts";
 import type { BodyKind } from "../../protocol/http1/response-head.ts";
+import { isOffered } from "../../protocol/http1/upgrade.ts";
 import { Wire, type WireOwner } from "../wire.ts";
 import type { Exchange } from "./exchange.ts";
 import { HeldBytes } from "../held-bytes.ts";
@@ -101,7 +102,8 @@ export class Http1Upstream implements WireOwner {
         return;
       }
       if (head.status === 101) {
-        this.#break(exchange, faults.switching.response, faults.switching.detail);
+        if (isOffered(head, exchange.offers)) this.#switch(exchange, bytes, after, end);
+        else this.#break(exchange, faults.switching.response, faults.switching.detail);
         return;
       }
       if (head.status >= 200) this.#begin(exchange, bytes, after);
@@ -114,6 +116,15 @@ export class Http1Upstream implements WireOwner {
       }
     }
     this.#relayBody(exchange, bytes, at, end);
+    this.#held.clear();
+  }
+
+  /** Of no more use for requests; whatever comes now belongs to the new protocol, bytes[after, end) first of all. */
+  #switch(exchange: Exchange, bytes: Uint8Array, after: number, end: number): void {
+    this.pool.endpoint.noteSuccess();
+    this.exchange = undefined;
+    exchange.upstream = undefined;
+    exchange.switchProtocols(head, bytes, after, end, this);
     this.#held.clear();
   }
 

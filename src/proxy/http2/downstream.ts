@@ -62,6 +62,10 @@ export class Http2Downstream extends Http2Session implements Connection {
   /** Requests with a higher id came after the last GOAWAY: the client knows that they are not processed. */
   #lastId = MAX_31_BITS;
   #announced = false;
+  /** The client will send no further requests. */
+  #leaving = false;
+  /** Coarse time when the client closed its sending side, or 0. */
+  #halfClosedMs = 0;
   #connectProtocolTold = false;
   /** Coarse time since when there has been no request. */
   #idleMs = coarse.nowMs;
@@ -138,7 +142,8 @@ export class Http2Downstream extends Http2Session implements Connection {
     }
     if (this.streams.size >= this.listener.limits.http2StreamsMax) {
       this.listener.failureStats(undefined, "stream-limit", "http2").record(reasonInfo("stream-limit").status, 0);
-      this.refuseStream(id, errorCodes.REFUSED_STREAM);
+      // Before it has acknowledged our settings it cannot know better.
+      this.refuseStream(id, errorCodes.REFUSED_STREAM, this.settingsAcked ? "reset" : undefined);
       return;
     }
     const wellFormed = readRequestHead(head, block, this.listener.limits);
@@ -216,8 +221,10 @@ export class Http2Downstream extends Http2Session implements Connection {
     const { fields, body } = answerOf(reason, context, head.isHead, head.isGrpc);
     this.sendAnswer(id, fields, listBytesOf(fields), body);
     this.history.close(id, OPENED | HEAD_RECEIVED);
-    if (malformed) this.refuseStream(id, errorCodes.PROTOCOL_ERROR);
-    else if (!ends) this.refuseStream(id, errorCodes.NO_ERROR);
+    const kind = malformed ? "reset" : reason === "head-too-large" ? "header-list" : undefined;
+    if (malformed) this.refuseStream(id, errorCodes.PROTOCOL_ERROR, kind);
+    else if (!ends) this.refuseStream(id, errorCodes.NO_ERROR, kind);
+    else if (kind !== undefined && !this.budgets.reset(coarse.nowMs)) this.offend(kind);
   }
 
   protected dataReceived(stream: Http2Stream, bytes: Uint8Array, start: number, end: number, ends: boolean): void {
@@ -230,7 +237,26 @@ export class Http2Downstream extends Http2Session implements Connection {
 
   /** A client's GOAWAY speaks of streams that we would open: there are none. It will open no more; the rest goes on. */
   protected goawayReceived(): void {
+    this.#leaving = true;
     if (this.streams.size === 0) this.finish("the client went away");
+  }
+
+  /** The client has closed its sending side: what it has asked for is answered (docs/decisions/0009), what it had not finished is lost. */
+  override onEnd(): void {
+    if (this.ended || this.streams.size === 0) {
+      super.onEnd();
+      return;
+    }
+    this.#leaving = true;
+    this.#halfClosedMs = coarse.nowMs;
+    this.streams.forEach((stream) => {
+      if ((stream.state & REMOTE_ENDED) === 0) this.#cutOff(stream);
+    });
+  }
+
+  #cutOff(stream: Http2Stream): void {
+    this.sendReset(stream, errorCodes.CANCEL);
+    stream.exchange.downstreamReset(errorCodes.CANCEL);
   }
 
   protected settingsReceived(): void {}
@@ -238,7 +264,7 @@ export class Http2Downstream extends Http2Session implements Connection {
   protected streamClosed(): void {
     if (this.streams.size > 0) return;
     this.#idleMs = coarse.nowMs;
-    if (this.#lastId !== MAX_31_BITS && !this.ended) this.finish("drained");
+    if ((this.#lastId !== MAX_31_BITS || this.#leaving) && !this.ended) this.finish("drained");
   }
 
   protected sessionEnded(): void {
@@ -274,11 +300,15 @@ export class Http2Downstream extends Http2Session implements Connection {
 
   sweep(nowMs: number): void {
     if (this.sweepSession(nowMs)) return;
+    const { idleMs, halfClosedMs } = this.listener.timeouts;
+    if (this.#halfClosedMs !== 0 && halfClosedMs > 0 && nowMs - this.#halfClosedMs >= halfClosedMs) {
+      this.finish("the client closed its side long ago");
+      return;
+    }
     if (this.streams.size > 0) {
       this.streams.forEach((stream) => stream.exchange.sweep(nowMs));
       return;
     }
-    const { idleMs } = this.listener.timeouts;
     if (idleMs > 0 && nowMs - this.#idleMs >= idleMs) this.drain();
   }
 }

@@ -33,8 +33,10 @@ import type { Http2Upstream } from "./upstream.ts";
 
 /** Of a body that was sent: kept for another attempt. More would be copied twice for the sake of a rare event. */
 const REPLAY_BYTES_MAX = 16 * 1024;
-/** How often an endpoint may refuse one request before that is the answer. */
+/** How often an endpoint may refuse one request before that is the answer; each time says that nothing was done. */
 const REFUSALS_MAX = 3;
+/** How often a request may meet a connection that is just ending. Each time it is another connection. */
+const DEPARTURES_MAX = 100;
 /** Addresses of one name that are tried for one request. */
 const ADDRESS_ATTEMPTS_MAX = 3;
 /** After the caller's deadline the endpoint may have an answer on its way; ours comes a little later. */
@@ -311,14 +313,14 @@ export class Http2Exchange {
    *
    * @param unprocessed the endpoint says, or the protocol does, that it has not acted on the request (RFC 9113 §8.7).
    */
-  upstreamLost(unprocessed: boolean, detail: string): void {
+  upstreamLost(unprocessed: boolean, detail: string, refusalsMax: number = DEPARTURES_MAX): void {
     this.up = undefined;
     if (this.responseStarted) {
       this.fail("response-aborted", detail);
       return;
     }
     const endpoint = this.endpoint as Endpoint;
-    const again = unprocessed ? ++this.#refusals <= REFUSALS_MAX : this.#idempotent && !this.#retried;
+    const again = unprocessed ? ++this.#refusals <= refusalsMax : this.#idempotent && !this.#retried;
     if (again && this.#replayable) {
       if (!unprocessed) this.#retried = true;
       this.downstream.listener.telemetry.retries++;
@@ -334,7 +336,7 @@ export class Http2Exchange {
   /** The endpoint has reset its stream. */
   upstreamReset(code: number): void {
     if (code === errorCodes.REFUSED_STREAM && !this.responseStarted) {
-      this.upstreamLost(true, "the endpoint refused the request");
+      this.upstreamLost(true, "the endpoint refused the request", REFUSALS_MAX);
       return;
     }
     const complete = ((this.up?.state ?? 0) & REMOTE_ENDED) !== 0;
@@ -348,8 +350,10 @@ export class Http2Exchange {
     // The caller hears it as it was said.
     if (this.isGrpc && this.grpcStatus < 0) this.grpcStatus = statusOfReset(code);
     if (!this.responseStarted) this.#status = 502;
-    this.down.session.sendReset(this.down, code);
-    this.#finish(this.responseStarted ? "response-aborted" : "upstream-closed");
+    // Only that nothing was done must not be said when something was.
+    const heard = code === errorCodes.REFUSED_STREAM ? errorCodes.INTERNAL_ERROR : code;
+    this.down.session.sendReset(this.down, heard);
+    this.#finish(this.responseStarted ? "response-aborted" : "upstream-reset");
   }
 
   /** Tells the client not to go on, once it has the whole answer. */
@@ -363,7 +367,7 @@ export class Http2Exchange {
   /** The endpoint broke the rules. */
   upstreamBroke(reason: FailureReason, detail: string): void {
     this.endpoint?.noteFailure(false, this.downstream.listener.timeouts);
-    this.fail(reason, detail);
+    this.fail(reason, detail, errorCodes.PROTOCOL_ERROR);
   }
 
   // ---------------------------------------------------------------- response
@@ -446,14 +450,18 @@ export class Http2Exchange {
     this.downstreamReset(errorCodes.CANCEL);
   }
 
-  /** Ends the exchange with an answer of our own or, when the response has begun, with a reset. */
-  fail(reason: FailureReason | "unknown-key", detail: string): void {
+  /**
+   * Ends the exchange with an answer of our own or, when the response has begun, with a reset.
+   *
+   * @param code that the endpoint's stream is reset with.
+   */
+  fail(reason: FailureReason | "unknown-key", detail: string, code: number = errorCodes.CANCEL): void {
     if (this.#finished) return;
     // An endpoint that accepts and then says nothing is as ill as one that breaks off.
     if (reason === "upstream-timeout" && !this.responseStarted) {
       this.endpoint?.noteFailure(false, this.downstream.listener.timeouts);
     }
-    this.#detach(errorCodes.CANCEL);
+    this.#detach(code);
     const { down, route } = this;
     const info = reasonInfo(reason);
     if (this.isGrpc) this.grpcStatus = info.grpcStatus;

@@ -12,7 +12,7 @@ import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
 import type { Connection } from "../connection.ts";
 import { loggedFields } from "../http1/log-exchange.ts";
-import type { ListenerContext } from "../http1/downstream.ts";
+import type { ListenerContext } from "../http1/listener-context.ts";
 import type { Protocol, Router } from "../router.ts";
 import { ownField } from "./answers.ts";
 import type { Http2Listener } from "./downstream.ts";

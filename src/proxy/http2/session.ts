@@ -152,8 +152,8 @@ export abstract class Http2Session implements WireOwner {
   protected abstract settingsReceived(): void;
   /** A stream of ours has left the table. */
   protected abstract streamClosed(): void;
-  /** The connection is of no more use: whatever runs on it has to hear of it. Called once. */
-  protected abstract sessionEnded(detail: string): void;
+  /** The connection is of no more use: whatever runs on it has to hear of it. Called once. `violated`: the peer broke rules. */
+  protected abstract sessionEnded(detail: string, violated: boolean): void;
   /** The peer is a server. */
   protected abstract readonly peerServes: boolean;
 
@@ -523,7 +523,8 @@ export abstract class Http2Session implements WireOwner {
       this.fail(verdict & CODE_MASK, `RST_STREAM on idle stream ${id}`);
       return;
     }
-    if (!this.budgets.reset(coarse.nowMs)) {
+    // What is cancelled after its answer began is everyday life; before, it is how work is made for nothing (CVE-2023-44487).
+    if (stream?.exchange.responseStarted !== true && !this.budgets.reset(coarse.nowMs)) {
       this.offend("reset");
       return;
     }
@@ -894,10 +895,10 @@ export abstract class Http2Session implements WireOwner {
     else this.refuseStream(id, code);
   }
 
-  /** Resets a stream that has no exchange. */
-  protected refuseStream(id: number, code: number): void {
-    if (!this.budgets.reset(coarse.nowMs)) {
-      this.offend("reset");
+  /** Resets a stream that has no exchange. For the peer's fault, unless `kind` is undefined: that is counted. */
+  protected refuseStream(id: number, code: number, kind: AbuseKind | undefined = "reset"): void {
+    if (kind !== undefined && !this.budgets.reset(coarse.nowMs)) {
+      this.offend(kind);
       return;
     }
     this.#writeReset(id, code);
@@ -923,15 +924,16 @@ export abstract class Http2Session implements WireOwner {
   fail(code: number, detail: string): void {
     if (this.ended) return;
     this.sendGoaway(this.peerServes ? 0 : this.history.lastId, code, detail);
-    this.finish(code === errorCodes.NO_ERROR ? detail : `${errorName(code)}: ${detail}`);
+    if (code === errorCodes.NO_ERROR) this.finish(detail);
+    else this.finish(`${errorName(code)}: ${detail}`, true);
   }
 
   /** Takes nothing more in, tells all exchanges, and closes once what was written has left. */
-  protected finish(detail: string): void {
+  protected finish(detail: string, violated = false): void {
     if (this.ended) return;
     this.ended = true;
     this.endedMs = coarse.nowMs;
-    this.sessionEnded(detail);
+    this.sessionEnded(detail, violated);
     this.output.flush();
     this.wire.end();
     // What still comes is read and dropped, so that the peer gets the GOAWAY instead of a reset.
@@ -944,17 +946,14 @@ export abstract class Http2Session implements WireOwner {
   // ---------------------------------------------------------------- the wire
 
   onEnd(): void {
-    if (this.ended) {
-      this.wire.destroy();
-      return;
-    }
-    this.finish("the connection was closed");
+    if (this.ended) this.wire.destroy();
+    else this.finish("the connection was closed");
   }
 
   onClose(error: Error | undefined): void {
     if (!this.ended) {
       this.ended = true;
-      this.sessionEnded(error === undefined ? "the connection was closed" : error.message);
+      this.sessionEnded(error === undefined ? "the connection was closed" : error.message, false);
     }
     this.sessionClosed();
   }

@@ -124,7 +124,9 @@ export class Http2Upstream extends Http2Session {
       return;
     }
     if (head.interim) {
-      exchange.relayInterim(block);
+      // No flow control holds them back, and one exchange may have any number.
+      if (!this.budgets.control(coarse.nowMs)) this.offend("control");
+      else exchange.relayInterim(block);
       return;
     }
     stream.state |= HEAD_RECEIVED;
@@ -184,14 +186,15 @@ export class Http2Upstream extends Http2Session {
     if (this.capacity > 0) this.pool.roomChanged();
   }
 
-  protected sessionEnded(detail: string): void {
+  protected sessionEnded(detail: string, violated: boolean): void {
     this.leaving = true;
     if (!this.#connected) return;
     this.#remove();
     const sent = this.wire.bytesSent > 0;
     this.streams.forEach((stream) => {
       this.abandon(stream);
-      stream.exchange.upstreamLost(!sent, detail);
+      if (violated) stream.exchange.upstreamBroke("upstream-protocol-error", detail);
+      else stream.exchange.upstreamLost(!sent, detail);
     });
   }
 

@@ -8,10 +8,19 @@
 //
 //   client -> downstream wire -> [outbox, at most two reads] -> upstream wire -> endpoint
 //                     ^ pause at onBacklog, resume at onDrain ^              and the same the other way round
+import type { FailureReason } from "../../base/reasons.ts";
 import type { Wire, WireOwner } from "../wire.ts";
 
 /** How a relay ended; `reset`: not by an orderly end of both directions. */
 export type RelayEnd = "complete" | "client-reset" | "endpoint-reset" | "idle";
+
+/** How log and metrics call that; an orderly end, and one for idleness, is no failure. */
+export const relayFailures: Readonly<Record<RelayEnd, FailureReason | undefined>> = {
+  complete: undefined,
+  idle: undefined,
+  "client-reset": "client-closed",
+  "endpoint-reset": "response-aborted",
+};
 
 /** Who has joined two connections. */
 export interface RelayOwner {

@@ -18,7 +18,7 @@ import { HeldBytes } from "../held-bytes.ts";
 import type { Protocol, Route } from "../router.ts";
 import type { Wire, WireOwner } from "../wire.ts";
 import type { Attempt, Dialler } from "./connector.ts";
-import { Relay, type RelayEnd, type RelayOwner } from "./relay.ts";
+import { Relay, type RelayEnd, type RelayOwner, relayFailures } from "./relay.ts";
 
 /** Attempts for one client at the addresses of one name. */
 const ADDRESS_ATTEMPTS_MAX = 3;
@@ -140,9 +140,7 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
 
   relayEnded(end: RelayEnd): void {
     this.#endpoint?.tcp.release();
-    if (end === "client-reset") this.#finish("client-closed");
-    else if (end === "endpoint-reset") this.#finish("response-aborted");
-    else this.#finish(undefined);
+    this.#finish(relayFailures[end]);
   }
 
   #finish(failure: FailureReason | undefined): void {

@@ -62,8 +62,6 @@ export function explainUpstreamTls(
 export function explainClientTls(error: NodeJS.ErrnoException): string {
   const { code = "" } = error;
   switch (code) {
-    case "ERR_SSL_HTTP_REQUEST":
-      return "it speaks HTTP without TLS";
     case "ERR_SSL_WRONG_VERSION_NUMBER":
     case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
     case "ERR_SSL_UNEXPECTED_MESSAGE":

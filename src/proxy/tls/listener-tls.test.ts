@@ -17,8 +17,6 @@ interface Setting {
   readonly protocol?: ListenerProtocol;
   readonly headMs?: number;
   readonly signedBy?: Authority;
-  /** As `plaintext: allow` does: read first, then secure. */
-  readonly peek?: boolean;
 }
 
 /** A listening socket whose connections are secured and then echo what they get. */
@@ -42,24 +40,21 @@ async function startEcho(setting: Setting = {}) {
   const tls = await ListenerTls.start("inbound", setting.protocol ?? "auto", config, deps);
   const secured: TLSSocket[] = [];
   let failed = 0;
+  const plain: string[] = [];
   const owner = {
     secured(socket: TLSSocket): void {
       secured.push(socket);
       socket.on("error", () => {});
       socket.pipe(socket);
     },
+    plaintext(socket: Socket, bytes: Uint8Array): void {
+      plain.push(String(bytes));
+      socket.pipe(socket);
+    },
     failed: () => void failed++,
   };
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
-    if (setting.peek !== true) {
-      tls.secure(socket, undefined, owner);
-      return;
-    }
-    socket.once("data", (bytes: Buffer) => {
-      socket.pause();
-      tls.secure(socket, bytes, owner);
-    });
-    socket.resume();
+    tls.accept(socket, owner);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -69,7 +64,7 @@ async function startEcho(setting: Setting = {}) {
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  return { tls, folder, port, stats, logged, secured, failures: () => failed };
+  return { tls, folder, port, stats, logged, secured, plain, failures: () => failed };
 }
 
 function client(port: number, options: ConnectionOptions = {}): TLSSocket {
@@ -130,7 +125,7 @@ describe("ListenerTls", () => {
     const socket = client(port, { ALPNProtocols: ["h2"] });
     expect(await refusal(socket)).toMatch(/NO_APPLICATION_PROTOCOL/u);
     await until(() => failures() === 1);
-    expect(stats.handshakes.inbound).toEqual({ full: 0, resumed: 0, failed: 1 });
+    expect(stats.handshakes.downstream).toEqual({ full: 0, resumed: 0, failed: 1 });
     expect(logged[0]?.["why"]).toBe("it asks for a protocol that the listener does not speak (ALPN)");
   });
 
@@ -140,7 +135,7 @@ describe("ListenerTls", () => {
     expect(first).toMatchObject({ reused: false, version });
     const second = await exchange(port, { maxVersion: version, session: first.session });
     expect(second).toMatchObject({ reused: true, version });
-    expect(stats.handshakes.inbound).toEqual({ full: 1, resumed: 1, failed: 0 });
+    expect(stats.handshakes.downstream).toEqual({ full: 1, resumed: 1, failed: 0 });
   });
 
   test("the lowest version is kept to", async () => {
@@ -160,9 +155,17 @@ describe("ListenerTls", () => {
     expect(String((await once(socket, "data"))[0])).toBe("the rest");
   });
 
-  test("what was read before belongs to the handshake", async () => {
-    const { port } = await startEcho({ peek: true });
-    expect((await exchange(port)).names).toBe("checkout");
+  test("a client that does not begin with TLS is left to the owner, with all it has sent", async () => {
+    const { port, plain, failures, tls, stats } = await startEcho();
+    const socket = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.write("GET / HTTP/1.1\r\n\r\n");
+    expect(String((await once(socket, "data"))[0])).toBe("GET / HTTP/1.1\r\n\r\n");
+    expect(plain).toEqual(["GET / HTTP/1.1\r\n\r\n"]);
+    expect(tls.handshaking).toBe(0);
+    socket.end();
+    await refusal(socket);
+    expect(failures()).toBe(0);
+    expect(stats.handshakes.downstream.failed).toBe(0);
   });
 });
 
@@ -205,13 +208,13 @@ describe("client certificates", () => {
 });
 
 describe("handshakes that come to nothing", () => {
-  test("HTTP without TLS, an end, a reset: the owner hears of each, once", async () => {
+  test("nonsense, an end, a reset: the owner hears of each, once", async () => {
     const { tls, port, failures, logged } = await startEcho();
-    const plain = connectTcp(port, "127.0.0.1");
-    plain.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    await refusal(plain);
+    const nonsense = connectTcp(port, "127.0.0.1");
+    nonsense.write(Uint8Array.of(0x16, 0x03, 0x01, 0x00, 0x04, 0x02, 0xff, 0xff, 0xff));
+    await refusal(nonsense);
     await until(() => failures() === 1);
-    expect(logged[0]?.["why"]).toBe("it speaks HTTP without TLS");
+    expect(logged[0]?.["why"]).toBe("it does not speak TLS");
 
     const reset = connectTcp(port, "127.0.0.1");
     await once(reset, "connect");
@@ -226,20 +229,33 @@ describe("handshakes that come to nothing", () => {
     expect(tls.handshaking).toBe(0);
   });
 
-  test("a client that says nothing is sent away after timeouts.headMs", async () => {
-    const { port, failures, logged } = await startEcho({ headMs: 50 });
-    await refusal(connectTcp(port, "127.0.0.1"));
-    await until(() => failures() === 1);
-    expect(logged[0]?.["why"]).toBe("it took longer than timeouts.headMs");
-  });
+  test.each([[Uint8Array.of()], [Uint8Array.of(0x16, 0x03, 0x01)]])(
+    "a client that says no more than %j is sent away after timeouts.headMs",
+    async (said) => {
+      const { port, failures, logged } = await startEcho({ headMs: 50 });
+      const socket = connectTcp(port, "127.0.0.1");
+      socket.write(said);
+      await refusal(socket);
+      await until(() => failures() === 1);
+      expect(logged[0]?.["why"]).toBe("it took longer than timeouts.headMs");
+    },
+  );
 
-  test("endHandshakes", async () => {
+  test("endSilent ends who has said nothing, close everyone", async () => {
     const { tls, port, failures } = await startEcho();
+    const begun = connectTcp(port, "127.0.0.1");
+    await new Promise((resolve) => begun.write(Uint8Array.of(0x16, 0x03, 0x01), resolve));
     const silent = connectTcp(port, "127.0.0.1");
-    await until(() => tls.handshaking === 1);
-    tls.endHandshakes();
-    await refusal(silent);
+    await until(() => tls.handshaking === 2);
+    // What has arrived before the second connection has been read when this turn is over.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    tls.endSilent();
+    expect(await refusal(silent)).toBe("closed");
     await until(() => failures() === 1);
+    expect(tls.handshaking).toBe(1);
+    tls.close();
+    await refusal(begun);
+    await until(() => failures() === 2);
   });
 });
 
@@ -259,7 +275,7 @@ describe("reload", () => {
   });
 
   test("another authority for clients counts from the next handshake on", async () => {
-    const { folder, port, stats, failures } = await startEcho({ config: { clientCertificates: "required" } });
+    const { folder, port, stats, failures, secured } = await startEcho({ config: { clientCertificates: "required" } });
     const next = await makeAuthority("Next");
     const old = await authority.sign("cart");
     const first = await exchange(port, { cert: old.certificate, key: old.key });
@@ -267,8 +283,9 @@ describe("reload", () => {
     await until(() => stats.reloads.applied === 1);
     await refusal(client(port, { cert: old.certificate, key: old.key, session: first.session }));
     await until(() => failures() === 1);
-    const renewed = await next.sign("cart");
+    const renewed = await next.sign("cart-renewed");
     await exchange(port, { cert: renewed.certificate, key: renewed.key });
+    expect(secured.map((socket) => socket.getPeerCertificate().subject.CN)).toEqual(["cart", "cart-renewed"]);
   });
 });
 

@@ -1,8 +1,8 @@
 // TLS of one listener. Node's own `tls.Server` does it: one that never listens and is given the connections that the listener has
 // accepted, which is the documented way to put TLS on a socket that is there already (docs/decisions/0011-tls-by-node.md).
 //
-// Guarantees: each connection's owner hears exactly one of `secured` and `failed`; a handshake takes no longer than
-// `timeouts.headMs`; connections that exist keep the certificate they began with.
+// Guarantees: each connection's owner hears exactly one of `secured`, `plaintext` and `failed`; the first byte and the handshake
+// each take no longer than `timeouts.headMs`; connections that exist keep the certificate they began with.
 
 import type { Socket } from "node:net";
 import { type SecureContextOptions, type Server, type TLSSocket, createServer } from "node:tls";
@@ -20,16 +20,22 @@ const OFFERS: Readonly<Record<ListenerProtocol, readonly string[]>> = {
   http2: ["h2"],
   tcp: [],
 };
+const LATE = "it took longer than timeouts.headMs";
 /** Between two log lines about handshakes of one listener: a scanner can fail as often as it likes. */
 const FAILURE_LOG_MS = 1000;
 
-/** Hears how the handshake of one connection ended. */
+/** Hears what becomes of a connection. */
 export interface HandshakeOwner {
   /** Decrypted bytes come from `socket`, nothing has been read yet. `beneath` is the TCP connection, for a reset. */
   secured(socket: TLSSocket, beneath: Socket): void;
+  /** The client does not speak TLS. The socket is paused, what it has sent so far is unread, and a copy of it is `bytes`. */
+  plaintext(socket: Socket, bytes: Uint8Array): void;
   /** The connection is closed. */
   failed(): void;
 }
+
+/** First byte of a record of type handshake, with which every TLS connection begins (RFC 8446 §5.1). */
+const TLS_HANDSHAKE = 0x16;
 
 /** What a listener's TLS needs besides its config. */
 export interface ListenerTlsDeps extends PemFilesDeps {
@@ -47,7 +53,7 @@ interface Handshake {
 
 /** TLS of one listener. */
 export class ListenerTls {
-  /** Clients may begin without TLS: their first bytes have to be looked at. */
+  /** Clients may begin without TLS. */
   readonly plaintextAllowed: boolean;
   readonly #name: string;
   readonly #config: ListenerTlsConfig;
@@ -109,29 +115,44 @@ export class ListenerTls {
     return { cert: certificate, key, ca, minVersion: this.#config.minVersion };
   }
 
-  /**
-   * Begins the handshake on an accepted connection.
-   *
-   * @param socket is not to be touched any more; paused, or with all that was read from it in `bytes`.
-   * @param bytes what has been read to see that the client speaks TLS; copied.
-   */
-  secure(socket: Socket, bytes: Uint8Array | undefined, owner: HandshakeOwner): void {
+  /** Takes an accepted connection; nothing has been read from it, and it is not to be touched until `owner` hears of it. */
+  accept(socket: Socket, owner: HandshakeOwner): void {
     const key = addressesOf(socket);
-    if (bytes !== undefined) socket.unshift(Buffer.from(bytes));
     const handshake: Handshake = { owner, socket, failure: "" };
     this.#handshakes.set(key, handshake);
     // Whatever ends a handshake, and Node is silent about some of it, closes the TCP connection in the end.
-    socket.on("error", () => {});
-    socket.once("close", () => {
+    const failed = (): void => {
       if (this.#handshakes.get(key) !== handshake) return;
       this.#handshakes.delete(key);
-      this.#deps.stats.handshakes.inbound.failed++;
+      this.#deps.stats.handshakes.downstream.failed++;
       this.#tellFailure(handshake);
       owner.failed();
-    });
+    };
+    const ignore = (): void => {};
+    socket.on("error", ignore);
+    socket.once("close", failed);
     // Whoever ends in the middle of a handshake is gone (TCP health checks are); afterwards a half-closed connection is served.
     socket.allowHalfOpen = false;
-    this.#server.emit("connection", socket);
+    const late = (): void => {
+      handshake.failure = LATE;
+      socket.destroy();
+    };
+    if (this.#deps.headMs > 0) socket.setTimeout(this.#deps.headMs, late);
+    socket.once("data", (bytes: Buffer) => {
+      socket.setTimeout(0, late);
+      socket.pause();
+      socket.unshift(bytes);
+      if (bytes[0] === TLS_HANDSHAKE) {
+        this.#server.emit("connection", socket);
+        return;
+      }
+      this.#handshakes.delete(key);
+      socket.off("error", ignore);
+      socket.off("close", failed);
+      socket.allowHalfOpen = true;
+      owner.plaintext(socket, bytes);
+    });
+    socket.resume();
   }
 
   #secured(socket: TLSSocket): void {
@@ -150,9 +171,9 @@ export class ListenerTls {
       return;
     }
     this.#handshakes.delete(key);
-    const { inbound } = this.#deps.stats.handshakes;
-    if (socket.isSessionReused()) inbound.resumed++;
-    else inbound.full++;
+    const { downstream } = this.#deps.stats.handshakes;
+    if (socket.isSessionReused()) downstream.resumed++;
+    else downstream.full++;
     // TLS 1.2 alone has it, and RFC 9113 §9.2.1 forbids it.
     socket.disableRenegotiation();
     socket.allowHalfOpen = true;
@@ -183,9 +204,9 @@ export class ListenerTls {
     return this.#handshakes.size;
   }
 
-  /** Ends the handshakes that are under way; their owners hear `failed`. */
-  endHandshakes(): void {
-    for (const { socket } of this.#handshakes.values()) socket.destroy();
+  /** Ends the connections that have not said a word; handshakes that have begun go on. Their owners hear `failed`. */
+  endSilent(): void {
+    for (const { socket } of this.#handshakes.values()) if (socket.bytesRead === 0) socket.destroy();
   }
 
   status(): PemStatus {
@@ -194,7 +215,7 @@ export class ListenerTls {
 
   /** Ends handshakes and follows the files no longer. Connections that are secured stay. */
   close(): void {
-    this.endHandshakes();
+    for (const { socket } of this.#handshakes.values()) socket.destroy();
     this.#files.close();
   }
 }

@@ -18,7 +18,7 @@ async function startEndpoint(
 ) {
   const pair = await signedBy.sign("ledger", { names });
   const asked: (string | boolean | null)[] = [];
-  const shown: (string | undefined)[] = [];
+  const shown: unknown[] = [];
   const server = createServer({ cert: pair.certificate, key: pair.key, ...options }, (socket) => {
     asked.push(socket.servername);
     shown.push(socket.getPeerCertificate().subject?.CN);
@@ -49,8 +49,13 @@ interface Outcome {
 }
 
 /** One connection, to its end. */
-async function outcome(tls: UpstreamTls, port: number, protocols: readonly string[] = [], host = ""): Promise<Outcome> {
-  const socket: TLSSocket = tls.connect({ host: "127.0.0.1", port }, protocols, host);
+async function outcome(
+  tls: UpstreamTls,
+  port: number,
+  protocols: readonly string[] = [],
+  host = "10.0.0.7",
+): Promise<Outcome> {
+  const socket: TLSSocket = tls.forEndpoint(`${host}:443`).connect({ host: "127.0.0.1", port }, protocols);
   let text = "";
   let error: string | undefined;
   let reused = false;
@@ -71,9 +76,8 @@ async function until(condition: () => boolean): Promise<void> {
 
 describe("which name is asked for and verified", () => {
   test.each([
-    [undefined, "", "ledger"],
     [undefined, "10.0.0.7", "ledger"],
-    [undefined, "fd00::7", "ledger"],
+    [undefined, "[fd00::7]", "ledger"],
     [undefined, "ledger.shop.svc.cluster.local", "ledger.shop.svc.cluster.local"],
     [undefined, "ledger.shop.", "ledger.shop"],
     ["ledger.example", "10.0.0.7", "ledger.example"],
@@ -86,16 +90,15 @@ describe("which name is asked for and verified", () => {
   });
 });
 
-describe("what cannot be trusted is an error in one sentence, and gets no byte", () => {
+describe("what cannot be trusted is an error in one sentence", () => {
   test("another authority", async () => {
-    const { port, asked } = await startEndpoint({}, ["ledger"], await makeAuthority("Foreign"));
+    const { port } = await startEndpoint({}, ["ledger"], await makeAuthority("Foreign"));
     const { tls, stats } = await startTls();
     expect(await outcome(tls, port)).toMatchObject({
       text: "",
       error: "its certificate does not come from an authority in upstreamTls.ledger.ca",
     });
     expect(stats.handshakes.upstream).toEqual({ full: 0, resumed: 0, failed: 1 });
-    await until(() => asked.length === 1);
   });
 
   test("no public authority", async () => {

@@ -6,6 +6,7 @@
 import { isIP } from "node:net";
 import { type ConnectionOptions, type SecureContext, type TLSSocket, connect, createSecureContext } from "node:tls";
 import type { UpstreamTlsConfig } from "../../config/tls-config.ts";
+import type { EndpointTls } from "../endpoints/endpoint.ts";
 import { explainUpstreamTls } from "./explain-tls-error.ts";
 import { type PemContents, PemFiles, type PemFilesDeps, type PemStatus } from "./pem-files.ts";
 
@@ -14,8 +15,6 @@ const SESSIONS_MAX = 1000;
 
 /** TLS to one service. */
 export class UpstreamTls {
-  /** Sets endpoints apart that are secured in different ways. */
-  readonly name: string;
   readonly #service: string;
   readonly #config: UpstreamTlsConfig;
   readonly #deps: PemFilesDeps;
@@ -38,7 +37,6 @@ export class UpstreamTls {
   }
 
   private constructor(service: string, config: UpstreamTlsConfig, deps: PemFilesDeps) {
-    this.name = `tls ${service}`;
     this.#service = service;
     this.#config = config;
     this.#deps = deps;
@@ -57,16 +55,23 @@ export class UpstreamTls {
     this.#sessions.clear();
   }
 
+  /** @param endpoint `host:port`; the host is asked for when it is a name and the config has no `serverName`. */
+  forEndpoint(endpoint: string): EndpointTls {
+    const serverName = this.#serverName(endpoint.slice(0, endpoint.lastIndexOf(":")));
+    return {
+      name: `tls:${this.#service}`,
+      connect: (options, protocols) => this.connect(options, protocols, serverName),
+    };
+  }
+
   /**
    * Begins a connection; `secureConnect` follows when the endpoint is trusted and speaks one of the protocols, else `error`
    * with a sentence about the endpoint, and `close`.
    *
    * @param options host (an address) and port, and what else the socket is to be.
    * @param protocols offered by ALPN (RFC 7301), best first; none: nothing is said of it.
-   * @param host as the table names the endpoint: what it is asked for when it is a name and the config has no `serverName`.
    */
-  connect(options: ConnectionOptions, protocols: readonly string[], host = ""): TLSSocket {
-    const serverName = this.#serverName(host);
+  connect(options: ConnectionOptions, protocols: readonly string[], serverName: string): TLSSocket {
     const at = `${options.host} ${options.port} ${serverName} ${protocols.join()}`;
     const session = this.#sessions.get(at);
     const { verify } = this.#config;
@@ -111,7 +116,7 @@ export class UpstreamTls {
     const { serverName } = this.#config;
     if (serverName !== undefined) return serverName;
     // Certificates are made for services; the address of a pod is in none. RFC 6066 §3: without the dot at its end.
-    return host === "" || isIP(host) !== 0 ? this.#service : host.replace(/\.$/u, "");
+    return host.startsWith("[") || isIP(host) !== 0 ? this.#service : host.replace(/\.$/u, "");
   }
 
   #keep(at: string, session: Buffer): void {

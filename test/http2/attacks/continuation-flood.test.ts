@@ -1,5 +1,6 @@
-// Attack: CONTINUATION flood (CVE-2024-27316 and its siblings). A head that never gets its END_HEADERS: a server that collects the
-// parts, or only counts those that it decodes, runs out of memory, or works for ever for one frame head after the other.
+// Attack: CONTINUATION flood (CVE-2024-27316 and its siblings). A head that never gets its END_HEADERS: a server that
+// collects the parts, or only counts those that it decodes, runs out of memory, or works for ever for one frame head
+// after the other.
 import { expect, test } from "vitest";
 import { frame, types } from "../../support/http2-frames.ts";
 import { literal, writeBlock } from "../../support/http2-hpack.ts";

@@ -1,5 +1,5 @@
-// Attack: empty frames flood (CVE-2019-9518). DATA frames without bytes cost no flow control credit, so that a client may send them
-// for ever; a relay that forwards them multiplies the work.
+// Attack: empty frames flood (CVE-2019-9518). DATA frames without bytes cost no flow control credit, so that a client
+// may send them for ever; a relay that forwards them multiplies the work.
 import { expect, test } from "vitest";
 import { frame, types } from "../../support/http2-frames.ts";
 import { post } from "../../support/http2-sidecar.ts";

@@ -1,5 +1,5 @@
-// Attack: heads that are as large as they like. The size that counts is that of the decoded list, 32 octets a field included
-// (RFC 9113 §6.5.2, §10.5.1): a frame of small literals is four times as large decoded as it was on the wire.
+// Attack: heads that are as large as they like. The size that counts is that of the decoded list, 32 octets a field
+// included (RFC 9113 §6.5.2, §10.5.1): a frame of small literals is four times as large decoded as it was on the wire.
 import { expect, test } from "vitest";
 import { codes, settingIds } from "../../support/http2-frames.ts";
 import { type SentField, indexed, writeBlock } from "../../support/http2-hpack.ts";

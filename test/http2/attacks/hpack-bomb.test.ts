@@ -1,5 +1,5 @@
-// Attack: HPACK bomb (CVE-2016-6581). One large field goes into the dynamic table; after that every octet on the wire is another copy
-// of it: 16 KiB of references to 4 KiB each are 64 MiB of fields.
+// Attack: HPACK bomb (CVE-2016-6581). One large field goes into the dynamic table; after that every octet on the wire
+// is another copy of it: 16 KiB of references to 4 KiB each are 64 MiB of fields.
 import { expect, test } from "vitest";
 import { writeBlock, indexed, literal } from "../../support/http2-hpack.ts";
 import { get } from "../../support/http2-sidecar.ts";

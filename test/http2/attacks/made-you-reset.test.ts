@@ -1,6 +1,6 @@
-// Attack: "MadeYouReset" (CVE-2025-8671). Rapid reset with the roles exchanged: the client breaks a rule on each stream so that the
-// server resets it. The stream is gone for the protocol, its work at the endpoint goes on, and a count of the client's own
-// RST_STREAM frames sees nothing.
+// Attack: "MadeYouReset" (CVE-2025-8671). Rapid reset with the roles exchanged: the client breaks a rule on each stream
+// so that the server resets it. The stream is gone for the protocol, its work at the endpoint goes on, and a count of
+// the client's own RST_STREAM frames sees nothing.
 import { expect, test } from "vitest";
 import { frame, numberFrame, priorityPayload, types } from "../../support/http2-frames.ts";
 import type { Http2Peer } from "../../support/http2-peer.ts";
@@ -34,7 +34,8 @@ test("a stream that depends on itself is no reason to reset it: priorities are o
   const { attacker, neighbour } = await startSiege();
   const id = attacker.nextId;
   attacker.send(frame(types.priority, 0, id, priorityPayload(id, 1)));
-  const asked = await attacker.request(get()).over();
-  expect(asked.resetCode === 1 || asked.heads[0]?.status === 200).toBe(true);
+  const asked = await attacker.request(get()).over().catch(() => undefined);
+  const calm = asked === undefined || asked.resetCode === 1 || asked.heads[0]?.status === 200;
+  expect(calm || attacker.goaways[0]?.code === 1).toBe(true);
   await neighbour.stop();
 });

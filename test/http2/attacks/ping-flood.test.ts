@@ -1,5 +1,5 @@
-// Attack: PING flood (CVE-2019-9512). Each PING has to be answered; a client that sends them and reads nothing makes the server
-// keep the answers.
+// Attack: PING flood (CVE-2019-9512). Each PING has to be answered; a client that sends them and reads nothing makes
+// the server keep the answers.
 import { expect, test } from "vitest";
 import { frame, types } from "../../support/http2-frames.ts";
 import {

@@ -1,5 +1,5 @@
-// Attack: PRIORITY flood (CVE-2019-9513 "resource loop"). Priorities have no meaning any more (RFC 9113 §5.3.2), but each frame has to be
-// read; a server that still keeps the tree of dependencies works it over for each of them.
+// Attack: PRIORITY flood (CVE-2019-9513 "resource loop"). Priorities have no meaning any more (RFC 9113 §5.3.2), but
+// each frame has to be read; a server that still keeps the tree of dependencies works it over for each of them.
 import { test } from "vitest";
 import { frame, priorityPayload, types } from "../../support/http2-frames.ts";
 import {

@@ -1,6 +1,6 @@
-// Attack: rapid reset (CVE-2023-44487). A client opens streams and resets each at once. Reset streams do not count as open, so
-// that the limit of concurrent streams never applies, while the server has begun work for each of them: here a request that
-// is decided, sent to an endpoint, and cancelled there.
+// Attack: rapid reset (CVE-2023-44487). A client opens streams and resets each at once. Reset streams do not count as
+// open, so that the limit of concurrent streams never applies, while the server has begun work for each of them: here a
+// request that is decided, sent to an endpoint, and cancelled there.
 import { expect, test } from "vitest";
 import { startHttp2Answering } from "../../support/http2-backend.ts";
 import { get, post } from "../../support/http2-sidecar.ts";

@@ -1,5 +1,5 @@
-// Attack: SETTINGS flood (CVE-2019-9515). Each frame costs its sender nine bytes and has to be acknowledged; with a client that
-// does not read, the acknowledgements pile up.
+// Attack: SETTINGS flood (CVE-2019-9515). Each frame costs its sender nine bytes and has to be acknowledged; with a
+// client that does not read, the acknowledgements pile up.
 import { test } from "vitest";
 import { settingsFrame } from "../../support/http2-frames.ts";
 import {

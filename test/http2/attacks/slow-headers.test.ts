@@ -1,5 +1,5 @@
-// Attack: slow heads (slowloris). A client opens a connection and sends the preface, a head or a body an octet at a time: each
-// connection is kept for as long as the next octet may come.
+// Attack: slow heads (slowloris). A client opens a connection and sends the preface, a head or a body an octet at a
+// time: each connection is kept for as long as the next octet may come.
 import { expect, test } from "vitest";
 import { PREFACE, frame, settingsFrame, types } from "../../support/http2-frames.ts";
 import { writeBlock } from "../../support/http2-hpack.ts";

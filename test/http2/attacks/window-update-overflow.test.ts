@@ -1,5 +1,6 @@
-// Attack: windows above 2^31-1 (RFC 9113 §6.9.1), and WINDOW_UPDATE frames that change nothing. A sum that wraps becomes a window of less than
-// nothing, or one without end; and a stream that is not cleaned up behind the error is a leak (CVE-2026-21714).
+// Attack: windows above 2^31-1 (RFC 9113 §6.9.1), and WINDOW_UPDATE frames that change nothing. A sum that wraps
+// becomes a window of less than nothing, or one without end; and a stream that is not cleaned up behind the error is a
+// leak (CVE-2026-21714).
 import { expect, test } from "vitest";
 import { codes, numberFrame, types } from "../../support/http2-frames.ts";
 import { get, post } from "../../support/http2-sidecar.ts";

@@ -1,5 +1,5 @@
-// Attack: zero-window stall (CVE-2019-9517 "internal data buffering", CVE-2019-9511). A client asks for large answers and never opens its windows:
-// each response occupies an endpoint's stream and what has been read of it, for ever.
+// Attack: zero-window stall (CVE-2019-9517 "internal data buffering", CVE-2019-9511). A client asks for large answers
+// and never opens its windows: each response occupies an endpoint's stream and what has been read of it, for ever.
 import { expect, test } from "vitest";
 import { startHttp2Answering } from "../../support/http2-backend.ts";
 import { settingIds } from "../../support/http2-frames.ts";

@@ -1,0 +1,37 @@
+// What a listener and its HTTP/1.1 connections have in common.
+import type { Limits, Timeouts } from "../../base/limits.ts";
+import type { FailureReason } from "../../base/reasons.ts";
+import type { ListenerConfig } from "../../config/proxy-config.ts";
+import type { FieldTable } from "../../protocol/field-table.ts";
+import type { Decision } from "../../routing/decide.ts";
+import type { AccessLog } from "../../telemetry/access-log.ts";
+import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
+import type { Connection } from "../connection.ts";
+import type { Protocol, Router } from "../router.ts";
+
+/** What the connections of one listener share. */
+export interface ListenerContext {
+  readonly config: ListenerConfig;
+  readonly limits: Limits;
+  readonly timeouts: Timeouts;
+  readonly router: Router;
+  readonly fields: FieldTable;
+  /** The line `via: 1.1 <token>` with its line end, and the token alone: by it a loop is recognised. */
+  readonly via: Uint8Array;
+  readonly viaToken: Uint8Array;
+  readonly telemetry: Telemetry;
+  readonly accessLog: AccessLog | undefined;
+  /** Field id of the first field watched for the access log, 0 when it is off. */
+  readonly firstLogged: number;
+  /** No further requests on kept-alive connections. */
+  readonly draining: boolean;
+  /** Every connection ends with its present exchange, announced or not. */
+  readonly ending: boolean;
+  failureStats(
+    decision: Decision | undefined,
+    reason: FailureReason | Decision["reason"],
+    protocol?: Protocol,
+  ): RouteStats;
+  /** The connection is gone. */
+  remove(connection: Connection): void;
+}
