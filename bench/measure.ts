@@ -40,8 +40,9 @@ export interface Subject {
 }
 
 const warmUpSeconds = 1;
-/** Requests that a load abandons when it ends may reach a backend a little later. */
+/** Requests that a load abandons when it ends may reach a backend a little later: until its count stands still so long. */
 const settleMs = 100;
+const settleRoundsMax = 20;
 
 /** Warms up, measures once. */
 export async function measure(
@@ -55,12 +56,11 @@ export async function measure(
   const { pid } = subject.process;
   const target = { workspace, core: cores.load, port: subject.port, seconds };
   await scenario.run({ ...target, seconds: warmUpSeconds });
-  await delay(settleMs);
+  const countsBefore = await settledCounts(backends);
   if (subject.process.hasEnded()) {
     throw new Error(`${subject.process.name} ended while it was warmed up:\n${subject.process.output()}`);
   }
   resetPeakMemory(pid);
-  const countsBefore = await backends.counts();
   const busyBefore = coreBusyUs(cores.proxy);
   const before = processUsage(pid);
   const startMs = performance.now();
@@ -69,8 +69,7 @@ export async function measure(
   const after = processUsage(pid);
   const busyUs = coreBusyUs(cores.proxy) - busyBefore;
   const memory = processMemory(pid);
-  await delay(settleMs);
-  const countsAfter = await backends.counts();
+  const countsAfter = await settledCounts(backends);
 
   const cpuUserUs = after.userUs - before.userUs;
   const cpuSystemUs = after.systemUs - before.systemUs;
@@ -93,6 +92,17 @@ export async function measure(
     othersShare: Math.max(0, (busyUs - cpuUserUs - cpuSystemUs) / elapsedUs),
     voidReasons: voidReasons(subject, scenario, result, seen),
   };
+}
+
+async function settledCounts(backends: Backends): Promise<BackendCounts> {
+  let counts = await backends.counts();
+  for (let i = 0; i < settleRoundsMax; i++) {
+    await delay(settleMs);
+    const before = counts;
+    counts = await backends.counts();
+    if (counts.baseline === before.baseline && counts.sandbox === before.sandbox) break;
+  }
+  return counts;
 }
 
 /** See bench/README.md, "What makes a run void". */

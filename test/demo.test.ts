@@ -119,6 +119,8 @@ describe("while it stays up", () => {
       });
       const stream = await fetch(`${front}/recommendations`);
       expect(await stream.text()).toContain("data: honey\n\n");
+      const handshake = await fetch(`${front}/recommendations`, { headers: { baggage: "sidelane=pr-11" } });
+      expect(await handshake.text()).toContain("data: lemon\n\n");
       const explain = /'(http:\S+\/explain\S+)'/u.exec(text())?.[1] ?? "";
       expect(await (await fetch(explain)).json()).toMatchObject({ reason: "sandbox", destination: "pr-9" });
 
@@ -135,7 +137,7 @@ describe("while it stays up", () => {
       const { child, prints } = demo();
       await prints(/Ctrl-C/u);
       const place = join(directory, "sidelane-demo-");
-      expect(processesOf(place).length).toBe(12);
+      expect(processesOf(place).length).toBe(14);
       child.kill("SIGKILL");
       while (processesOf(place).length > 0) await sleep(20);
       expect(readdirSync(directory)).toEqual([]);

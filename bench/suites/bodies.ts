@@ -17,11 +17,12 @@ function load(direction: "download" | "upload", connections: number, streams: nu
     unit: "MiB",
     isQuick,
     isSteady: false,
-    inFlight: connections * streams,
+    // h2load waits for its last answers.
+    inFlight: 0,
     destination: "sandbox",
     answerBytes: uploads ? Buffer.byteLength(backendBody("sandbox")) : largeBodyBytes,
     run: async ({ workspace, core, port, seconds }) =>
-      runH2Load(workspace, core, { port, connections, streams, seconds, uploads }),
+      runH2Load(workspace, core, { port, connections, streams, seconds, isCounted: true, uploads }),
   };
 }
 

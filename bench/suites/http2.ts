@@ -19,7 +19,7 @@ function load(connections: number, streams: number, isQuick: boolean): Scenario 
     destination: "sandbox",
     answerBytes: Buffer.byteLength(backendBody("sandbox")),
     run: async ({ workspace, core, port, seconds }) =>
-      runH2Load(workspace, core, { port, connections, streams, seconds, uploads: false }),
+      runH2Load(workspace, core, { port, connections, streams, seconds, isCounted: false, uploads: false }),
   };
 }
 

@@ -70,7 +70,7 @@ export const commands: readonly CommandInfo[] = [
     name: "demo",
     summary: "show it on a small shop of real processes",
     text:
-      "Starts a shop of four services, two sandboxes and a sidecar beside each, sends requests, and prints who answered. " +
+      "Starts a shop of four services, three sandboxes and a sidecar beside each, sends requests, and prints who answered. " +
       "Uses free ports and leaves nothing behind. Stays up until Ctrl-C.",
     flags: [{ flags: "--once", text: "verify everything and end: 0 all as it should be, 1 something differed" }],
     examples: [

@@ -4,7 +4,7 @@ import type { ChildProcess } from "node:child_process";
 /** Lines of standard error kept for the message when a child fails. */
 const TAIL_LINES = 12;
 /** A child that has not said what it should by then is taken for broken. */
-const ANSWER_MS = 20_000;
+const ANSWER_MS = 40_000;
 /** Between the polite signal and the one that cannot be refused. */
 const STOP_MS = 3_000;
 

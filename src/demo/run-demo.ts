@@ -72,8 +72,10 @@ function invite(shop: Shop): void {
   line("Try", `curl -s ${front}/order`);
   line("", `curl -s ${front}/order -H 'baggage: sidelane=pr-7'`);
   line("", `curl -si ${front}/order -H 'baggage: sidelane=release-42' -H 'x-sidelane-debug: 1'`);
+  line("", `curl -sN ${front}/recommendations -H 'baggage: sidelane=pr-11'`);
   line("Ask", `curl -s 'http://${shop.admin("pricing")}/explain?service=pricing&key=pr-9'`);
   line("", `curl -s http://${shop.admin("pricing")}/table`);
+  line("", `curl -s http://${shop.admin("pricing")}/metrics | grep grpc_requests`);
   line("Edit", `${tablePath(shop.directory)}, and ask again`);
   say();
   note("Ctrl-C ends it and leaves nothing behind.");

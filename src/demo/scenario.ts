@@ -1,3 +1,4 @@
+import { countGrpc } from "./grpc-count.ts";
 import { LOAD_CLIENTS, loadDuring } from "./load.ts";
 import { order } from "./order.ts";
 import type { OrderResult, Route } from "./order.ts";
@@ -6,6 +7,8 @@ import type { Shop } from "./shop.ts";
 import { note, say, paint, traceCheck, traceCount, traceHead, traceOrder } from "./trace.ts";
 
 const baseline: Route = { front: "baseline", checkout: "baseline", pricing: "baseline", recommend: "baseline" };
+/** Instances of checkout, the only caller of pricing. */
+const CHECKOUTS = 2;
 const nobody: Route = { front: "", checkout: "", pricing: "", recommend: "" };
 
 /** One order and everything that must be true of its answer. */
@@ -31,6 +34,15 @@ const plain: Omit<Step, "why"> = {
   recommended: "honey",
   decision: "front=baseline;reason=not-in-sandbox",
   reason: "",
+};
+
+const unavailable: Omit<Step, "why"> = {
+  ...plain,
+  status: 503,
+  route: nobody,
+  cents: 0,
+  recommended: "",
+  reason: "sandbox-unavailable",
 };
 
 const steps: readonly Step[] = [
@@ -84,6 +96,7 @@ export async function runScenario(shop: Shop): Promise<readonly string[]> {
   traceHead();
   for (const step of steps) await runStep(shop, step, problems);
   await editUnderLoad(shop, problems);
+  await checkSharing(shop, problems);
   await crashAndReturn(shop, problems);
   return problems;
 }
@@ -150,22 +163,38 @@ async function editUnderLoad(shop: Shop, problems: string[]): Promise<void> {
   for (const failure of new Set(report.failures)) problems.push(`an order failed during the table edit: ${failure}`);
 }
 
+/** The calls of all orders shared one gRPC connection for each caller: a key chooses for its call, not for the connection. */
+async function checkSharing(shop: Shop, problems: string[]): Promise<void> {
+  const { connections, calls } = await countGrpc(shop.admin("pricing"));
+  const [toBaseline = 0, toSandbox = 0] = ["baseline", "pr-9"].map((destination) => calls.get(destination));
+  const ok = connections === CHECKOUTS && toBaseline > 0 && toSandbox > 0;
+  const text =
+    `gRPC calls on ${connections} connections, one from each checkout, went their own ways: ` +
+    `${toBaseline} to the baseline of pricing, ${toSandbox} to pr-9`;
+  traceCheck(ok, text);
+  if (!ok) problems.push(text);
+}
+
 /** A sandbox that is gone is an error, not silently the baseline; when it comes back elsewhere, an edit is enough. */
 async function crashAndReturn(shop: Shop, problems: string[]): Promise<void> {
   say();
-  say(paint("bold", "    the machine of pr-9 dies, and comes back at another address"));
-  await shop.crash("pr-9");
+  say(paint("bold", "    the machines of pr-9 and pr-11 die, and come back at other addresses"));
+  await Promise.all([shop.crash("pr-9"), shop.crash("pr-11")]);
   await runStep(
     shop,
     {
-      ...plain,
+      ...unavailable,
       baggage: "sidelane=pr-9",
-      why: "an error with its reason: falling back to the baseline would look like a passing test",
-      status: 503,
-      route: nobody,
-      cents: 0,
-      recommended: "",
-      reason: "sandbox-unavailable",
+      why: "an error with its reason, to checkout as a gRPC status: the baseline instead would look like a passing test",
+    },
+    problems,
+  );
+  await runStep(
+    shop,
+    {
+      ...unavailable,
+      baggage: "sidelane=pr-11",
+      why: "the same answer to the handshake of a WebSocket",
     },
     problems,
   );
@@ -180,7 +209,7 @@ async function crashAndReturn(shop: Shop, problems: string[]): Promise<void> {
     },
     problems,
   );
-  await shop.revive("pr-9");
+  await Promise.all([shop.revive("pr-9"), shop.revive("pr-11")]);
   await shop.edit(["pr-7", "pr-9"]);
   await runStep(
     shop,
@@ -191,6 +220,17 @@ async function crashAndReturn(shop: Shop, problems: string[]): Promise<void> {
       route: { ...baseline, checkout: "pr-7", pricing: "pr-9" },
       cents: 378,
       giftWrap: true,
+    },
+    problems,
+  );
+  await runStep(
+    shop,
+    {
+      ...plain,
+      baggage: "sidelane=pr-11",
+      why: "and so is pr-11",
+      route: { ...baseline, recommend: "pr-11" },
+      recommended: "lemon",
     },
     problems,
   );

@@ -37,7 +37,7 @@ interface Instance {
 }
 
 /** How long a table edit may take to reach every sidecar before the demo calls it lost. */
-const APPLIED_MS = 10_000;
+const APPLIED_MS = 30_000;
 
 // Both entry points are files beside this one, as sources (.ts) or built (.js).
 const extension = extname(fileURLToPath(import.meta.url));

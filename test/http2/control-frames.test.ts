@@ -35,7 +35,7 @@ describeRelay("PING", (mode) => {
 
   test("of our own finds out that an endpoint is dead, and the request gets an answer", async () => {
     const trio = await startHttp2Trio({ ...mode, timeouts: { http2PingMs: 200, http2PingTimeoutMs: 200 } });
-    const { asked, got } = await exchange(trio);
+    const { asked, got } = await exchange(trio, post());
     got.peer.acknowledges = false;
     got.peer.strict = false;
     await got.peer.until(() => got.peer.frames.find(({ type, flags: set }) => type === types.ping && set === 0));

@@ -20,6 +20,7 @@ const malformed: [string, SentField[]][] = [
   ["an empty :path", [...without(":path"), [":path", ""]]],
   ["a :path that is no path", [...without(":path"), [":path", "x"]]],
   ["* without OPTIONS", [...without(":path"), [":path", "*"]]],
+  ["a fragment in :path", [...without(":path"), [":path", "/a#b"]]],
   ["a blank in :path", [...without(":path"), [":path", "/a b"]]],
   ["a repeated pseudo field", [...line, [":path", "/"]]],
   ["an unknown pseudo field", [...line, [":unknown", "x"]]],
@@ -98,7 +99,7 @@ test("what is odd but right passes", async () => {
     [...line, ["content-length", "0"]],
     [...line, ["te", "trailers"]],
     [
-      [":path", "/a%00b//..;?q=%zz#"],
+      [":path", "/a%00b//..;?q=%zz"],
       [":authority", "CheckOut:80"],
       [":scheme", "https"],
       [":method", "M-SEARCH"],

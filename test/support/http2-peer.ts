@@ -136,6 +136,8 @@ export class Http2Peer {
 
   /** Sends bytes as they are. */
   send(...parts: readonly Uint8Array[]): void {
+    // Credit and answers go on being due after the end of our sending side.
+    if (this.socket.writableEnded) return;
     const bytes = Buffer.concat(parts);
     const { segment } = this;
     if (segment === undefined) {

@@ -83,10 +83,13 @@ export async function startTlsApp(answer: string, pair: KeyPair, options: TlsOpt
     response.end(`${answer} over ${incoming.httpVersion}`);
   };
   const wanted = { cert: pair.certificate, key: pair.key, ...options };
+  // A list of its own: the app speaks HTTP/1.1 alone.
   const server =
-    options.ALPNProtocols?.includes("http/1.1") === true && options.ALPNProtocols.length === 1
+    options.ALPNProtocols !== undefined
       ? createHttpsServer(wanted, respond)
-      : createSecureServer({ allowHTTP1: true, ...wanted }, (incoming, response) => respond(incoming, response as never));
+      : createSecureServer({ allowHTTP1: true, ...wanted }, (incoming, response) =>
+          respond(incoming, response as never),
+        );
   const asked: unknown[] = [];
   const reused: boolean[] = [];
   const shown: unknown[] = [];

@@ -6,7 +6,7 @@ import { replyJson, self } from "./reply.ts";
 import type { Hop } from "./reply.ts";
 
 /** Pricing knows at once, or not at all. */
-const QUOTE_MS = 5_000;
+const QUOTE_MS = 8_000;
 
 /** What a failed call is to the caller of checkout; anything else is a 502. */
 const httpStatuses: Readonly<Record<number, number>> = {

@@ -7,7 +7,7 @@ import type { Thought } from "./recommend.ts";
 
 /** The code of a WebSocket that ended because all was said (RFC 6455 §7.4.1). */
 const NORMAL_CLOSURE = 1000;
-const HANDSHAKE_MS = 5_000;
+const HANDSHAKE_MS = 8_000;
 
 /** What became of the handshake: thoughts as they come, or the HTTP answer that refused it. */
 export type Opening = { readonly thoughts: AsyncIterable<Thought> } | { readonly refusal: Response };

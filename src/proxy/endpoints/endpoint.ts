@@ -24,6 +24,8 @@ export interface EjectionTimes {
 export interface EndpointTls {
   /** Sets endpoints apart that have one address but are secured in different ways. */
   readonly name: string;
+  /** The last attempt to connect came to nothing for a reason of TLS. */
+  readonly failed: boolean;
   /** Begins a TLS connection; `protocols` are offered by ALPN (RFC 7301), best first. */
   connect(options: ConnectionOptions, protocols: readonly string[]): TLSSocket;
 }
@@ -120,6 +122,11 @@ export class Endpoint {
     if (!lost) return;
     for (const address of this.#unreachable.keys()) if (!addresses.includes(address)) this.#unreachable.delete(address);
     for (const pool of this.pools) pool.retainAddresses(addresses);
+  }
+
+  /** Why a request that could not be sent anywhere else was not sent here either. */
+  get unreachableReason(): "upstream-unavailable" | "upstream-tls-failed" {
+    return this.tls?.failed === true ? "upstream-tls-failed" : "upstream-unavailable";
   }
 
   get ejected(): boolean {

@@ -239,7 +239,8 @@ export class Exchange {
       this.dispatch();
       return;
     }
-    this.fail(route.reason === "sandbox" ? "sandbox-unavailable" : "upstream-unavailable", detail);
+    const reason = this.endpoint?.unreachableReason ?? "upstream-unavailable";
+    this.fail(route.reason === "sandbox" ? "sandbox-unavailable" : reason, detail);
   }
 
   /**

@@ -75,7 +75,9 @@ export class FrameOutput {
     if (end === 0) return;
     this.bytes = NO_BYTES;
     this.end = 0;
-    this.#wire.writeNow(bytes, 0, end);
+    // Behind a write that waits this one waits, too: at its own size, not at that of the buffer.
+    if (this.#wire.backlogged) this.#wire.writeNow(bytes.slice(0, end), 0, end);
+    else this.#wire.writeNow(bytes, 0, end);
     if (!this.#wire.holds(bytes) && bytes.length === BUFFER_BYTES && spares.length < SPARES_MAX) spares.push(bytes);
   }
 }

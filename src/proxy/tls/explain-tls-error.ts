@@ -1,6 +1,9 @@
 // OpenSSL and Node say what went wrong in their own words and with a line of their sources; here it is said in ours. The words go
 // into answers (`detail`), the access log and the process log.
 
+/** Ours: the endpoint is trusted, and still not what was asked for. The message is a sentence about the endpoint. */
+export class TlsRefusal extends Error {}
+
 /** What an endpoint's TLS went wrong with, as a sentence about the endpoint; undefined when it is no matter of TLS. */
 export function explainUpstreamTls(
   error: NodeJS.ErrnoException,
@@ -8,6 +11,7 @@ export function explainUpstreamTls(
   serverName: string,
   hasCa: boolean,
 ): string | undefined {
+  if (error instanceof TlsRefusal) return error.message;
   const { code = "" } = error;
   const field = `upstreamTls.${service}`;
   switch (code) {

@@ -7,7 +7,7 @@ import { isIP } from "node:net";
 import { type ConnectionOptions, type SecureContext, type TLSSocket, connect, createSecureContext } from "node:tls";
 import type { UpstreamTlsConfig } from "../../config/tls-config.ts";
 import type { EndpointTls } from "../endpoints/endpoint.ts";
-import { explainUpstreamTls } from "./explain-tls-error.ts";
+import { TlsRefusal, explainUpstreamTls } from "./explain-tls-error.ts";
 import { type PemContents, PemFiles, type PemFilesDeps, type PemStatus } from "./pem-files.ts";
 
 /** Sessions kept for resumption; one per address, name and protocol of the service's endpoints. */
@@ -58,10 +58,13 @@ export class UpstreamTls {
   /** @param endpoint `host:port`; the host is asked for when it is a name and the config has no `serverName`. */
   forEndpoint(endpoint: string): EndpointTls {
     const serverName = this.#serverName(endpoint.slice(0, endpoint.lastIndexOf(":")));
-    return {
+    const tls = {
       name: `tls:${this.#service}`,
-      connect: (options, protocols) => this.connect(options, protocols, serverName),
+      failed: false,
+      connect: (options: ConnectionOptions, protocols: readonly string[]): TLSSocket =>
+        this.#connect(options, protocols, serverName, (failed) => (tls.failed = failed)),
     };
+    return tls;
   }
 
   /**
@@ -70,44 +73,50 @@ export class UpstreamTls {
    *
    * @param options host (an address) and port, and what else the socket is to be.
    * @param protocols offered by ALPN (RFC 7301), best first; none: nothing is said of it.
+   * @param note hears whether TLS failed.
    */
-  connect(options: ConnectionOptions, protocols: readonly string[], serverName: string): TLSSocket {
+  #connect(
+    options: ConnectionOptions,
+    protocols: readonly string[],
+    serverName: string,
+    note: (failed: boolean) => void,
+  ): TLSSocket {
     const at = `${options.host} ${options.port} ${serverName} ${protocols.join()}`;
     const session = this.#sessions.get(at);
-    const { verify } = this.#config;
+    const context = this.#context;
     const socket = connect({
       ...options,
-      secureContext: this.#context,
+      secureContext: context,
       servername: serverName,
-      rejectUnauthorized: verify,
+      rejectUnauthorized: this.#config.verify,
       ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
       ...(session === undefined ? {} : { session }),
     });
     const { upstream } = this.#deps.stats.handshakes;
-    const context = this.#context;
     let secured = false;
     socket.on("session", (one) => {
       if (this.#context === context) this.#keep(at, one);
     });
     socket.once("secureConnect", () => {
-      secured = true;
-      if (protocols.includes("h2") && socket.alpnProtocol !== "h2" && protocols.length === 1) {
-        // RFC 9113 §3.2: over TLS, HTTP/2 is spoken only when it was settled by ALPN.
-        socket.destroy(new Error("it does not speak HTTP/2 over TLS (no h2 by ALPN)"));
+      if (protocols.length > 0 && !protocols.includes(socket.alpnProtocol || "http/1.1")) {
+        // RFC 9113 §3.2: over TLS, HTTP/2 is spoken only when it was settled by ALPN. Without ALPN it is HTTP/1.1.
+        socket.destroy(new TlsRefusal(`it does not speak ${protocols.join(" or ")} over TLS (ALPN)`));
         return;
       }
+      secured = true;
+      note(false);
       if (socket.isSessionReused()) upstream.resumed++;
       else upstream.full++;
     });
     // The first listener: whoever hears of the error next finds it explained.
     socket.on("error", (error: NodeJS.ErrnoException) => {
       const explained = explainUpstreamTls(error, this.#service, serverName, this.#config.ca !== undefined);
-      if (explained !== undefined) {
-        error.message = explained;
-        // It may have been the session that the endpoint did not like.
-        this.#sessions.delete(at);
-        if (!secured) upstream.failed++;
-      }
+      if (!secured) note(explained !== undefined);
+      if (explained === undefined) return;
+      error.message = explained;
+      // It may have been the session that the endpoint did not like.
+      this.#sessions.delete(at);
+      if (!secured) upstream.failed++;
     });
     return socket;
   }
