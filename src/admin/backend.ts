@@ -30,10 +30,23 @@ export interface EndpointConnections {
   readonly ejectedMs: number;
 }
 
+/** Certificate and authorities of a listener or of a service's endpoints. */
+export interface CertificateReport {
+  /** `listener inbound`, `upstream ledger`. */
+  readonly name: string;
+  /** Whose certificate is in use; absent when there is none, as to endpoints that ask for none. */
+  readonly subject?: string;
+  /** ISO 8601. */
+  readonly notAfter?: string;
+  /** Why the present content of the files is not in use, or is of no use. */
+  readonly error?: string;
+}
+
 /** `GET /connections`. */
 export interface ConnectionsReport {
   readonly listeners: readonly ListenerConnections[];
   readonly endpoints: readonly EndpointConnections[];
+  readonly certificates: readonly CertificateReport[];
 }
 
 /** The question of `GET /explain`: `service` or `host`, and what the request would carry. */

@@ -45,7 +45,7 @@ beforeEach(async () => {
         ? { ok: false, detail: "no" }
         : { ok: true, explanation: { reason: "no-key" } };
     },
-    connections: () => ({ listeners: [], endpoints: [] }),
+    connections: () => ({ listeners: [], endpoints: [], certificates: [] }),
     config: () => ({ service: "checkout" }),
     drain: () => void drains++,
   };
@@ -187,7 +187,7 @@ describe("endpoints", () => {
   });
 
   test("/connections and /config", async () => {
-    expect((await ask("/connections")).json).toEqual({ listeners: [], endpoints: [] });
+    expect((await ask("/connections")).json).toEqual({ listeners: [], endpoints: [], certificates: [] });
     expect((await ask("/config")).json).toEqual({ service: "checkout" });
   });
 

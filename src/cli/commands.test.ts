@@ -120,6 +120,23 @@ describe("check of a config and the table it names", () => {
     expect(code).toBe(0);
   });
 
+  test("TLS for a service that the table does not have is a warning, TLS files that cannot be used are errors", async () => {
+    write("tls-service.yaml", `${config}upstreamTls: { prycing: {}, checkout: {}, pricing: {} }\n`);
+    write("tls-files.yaml", `${config}upstreamTls: { pricing: { ca: none.crt } }\n`);
+    const { code, out } = await sidelane("check", "tls-service.yaml", "tls-files.yaml");
+    expect(out.split("\n").filter((line) => /^tls/u.test(line))).toEqual([
+      "tls-service.yaml:6:16: warning: service prycing is not in routes.yaml, nothing is sent to it, with or without TLS, did you mean pricing?",
+      "tls-service.yaml: proxy config of checkout, 1 listener: good",
+      "tls-files.yaml:6:31: upstreamTls.pricing.ca: none.crt does not exist, check the path",
+    ]);
+    expect(code).toBe(1);
+    const started = await sidelane("proxy", "--config", "tls-files.yaml");
+    expect(started).toMatchObject({
+      code: 1,
+      err: "tls-files.yaml:6:31: upstreamTls.pricing.ca: none.crt does not exist, check the path\n",
+    });
+  });
+
   test("the problems of its table are printed too, once", async () => {
     write("table-bad.yaml", config.replace("routes", "bad-table"));
     const alone = await sidelane("check", "table-bad.yaml");

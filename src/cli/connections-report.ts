@@ -18,11 +18,18 @@ interface ProxyConnections {
     readonly outstanding: number;
     readonly ejectedMs?: number;
   }[];
+  readonly certificates: readonly {
+    readonly name: string;
+    readonly subject?: string;
+    /** Milliseconds since the epoch. */
+    readonly notAfterMs?: number;
+    readonly error?: string;
+  }[];
 }
 
 /** The proxy's connections as `GET /connections` shows them. `addresses`: as bound, by listener. */
 export function connectionsReport(connections: object, addresses: ReadonlyMap<string, string>): ConnectionsReport {
-  const { downstream, upstream } = connections as ProxyConnections;
+  const { downstream, upstream, certificates } = connections as ProxyConnections;
   return {
     listeners: downstream.map((listener) => ({
       name: listener.listener,
@@ -41,5 +48,8 @@ export function connectionsReport(connections: object, addresses: ReadonlyMap<st
       outstanding,
       ejectedMs,
     })),
+    certificates: certificates.map(({ notAfterMs, ...rest }) =>
+      notAfterMs === undefined ? rest : { ...rest, notAfter: new Date(notAfterMs).toISOString() },
+    ),
   };
 }

@@ -1,9 +1,15 @@
-import type { ConnectionsReport, EndpointConnections, ListenerConnections } from "../admin/backend.ts";
+import type {
+  CertificateReport,
+  ConnectionsReport,
+  EndpointConnections,
+  ListenerConnections,
+} from "../admin/backend.ts";
 
 /** The connections of several workers as one process would report them. */
 export function mergeConnections(reports: readonly ConnectionsReport[]): ConnectionsReport {
   const listeners = new Map<string, ListenerConnections>();
   const endpoints = new Map<string, EndpointConnections>();
+  const certificates = new Map<string, CertificateReport>();
   for (const report of reports) {
     for (const next of report.listeners) {
       const sum = listeners.get(next.name);
@@ -17,8 +23,16 @@ export function mergeConnections(reports: readonly ConnectionsReport[]): Connect
       const sum = endpoints.get(next.endpoint);
       endpoints.set(next.endpoint, sum === undefined ? next : addEndpoints(sum, next));
     }
+    for (const next of report.certificates) {
+      // All read the same files; where one is behind the others, what it has to say is of interest.
+      if (certificates.get(next.name)?.error === undefined) certificates.set(next.name, next);
+    }
   }
-  return { listeners: [...listeners.values()], endpoints: [...endpoints.values()] };
+  return {
+    listeners: [...listeners.values()],
+    endpoints: [...endpoints.values()],
+    certificates: [...certificates.values()],
+  };
 }
 
 function addEndpoints(a: EndpointConnections, b: EndpointConnections): EndpointConnections {

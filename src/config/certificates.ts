@@ -103,6 +103,14 @@ export function pemSentence(file: string, { message, why, hint }: PemFault): str
   return [`${file} ${message}`, why, hint].filter((part) => part !== undefined).join(", ");
 }
 
+/**
+ * The certificates of a file, each beginning a line of its own. Files that were put together with `cat` may lack the line end
+ * between two, and OpenSSL then stops reading at that place without a word.
+ */
+export function separated(pem: string): string {
+  return [...pem.matchAll(BLOCK)].map(([text]) => `${text}\n`).join("");
+}
+
 type Certificates = readonly [X509Certificate, ...X509Certificate[]];
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----/gu;

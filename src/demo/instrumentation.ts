@@ -14,6 +14,7 @@ registerInstrumentations({
   instrumentations: [new HttpInstrumentation(), new UndiciInstrumentation(), new GrpcInstrumentation()],
 });
 
-// The instrumentation patches node:http (and services/pricing-protocol.ts lets it patch gRPC) when it is required. An ES module's import does not pass there; one require does,
-// and patches the module for everybody. (The other way, a loader hook, costs a thread per process.)
+// An instrumentation patches a module when it is required. An ES module's import does not pass there; one require does, and
+// patches the module for everybody. (The other way, a loader hook, costs a thread per process.) Who speaks gRPC requires it
+// in services/pricing-protocol.ts, so that the others need not load it.
 createRequire(import.meta.url)("node:http");

@@ -15,9 +15,9 @@ export interface LoadReport {
 }
 
 /** Clients that order without a pause. */
-export const LOAD_CLIENTS = 16;
+export const LOAD_CLIENTS = 8;
 /** Orders to be answered on either side of the edit. */
-const ORDERS_PER_PHASE = 150;
+const ORDERS_PER_PHASE = 100;
 
 /** Keeps `LOAD_CLIENTS` ordering, performs `edit` in the middle, and counts everything. */
 export async function loadDuring(entrance: string, baggage: string, edit: () => Promise<void>): Promise<LoadReport> {

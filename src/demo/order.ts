@@ -62,6 +62,6 @@ function parseObject(body: string): Readonly<Record<string, unknown>> {
 
 /** To a gRPC caller Sidelane says the title of the reason, and then the detail; "" when somebody else said it. */
 function reasonInGrpcMessage(message: string): string {
-  const found = Object.entries(failureReasons).find(([, { title }]) => message.startsWith(`${title}: `));
-  return found?.[0] ?? "";
+  const [reason = ""] = message.split(": ", 1);
+  return reason in failureReasons ? reason : "";
 }

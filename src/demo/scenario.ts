@@ -163,7 +163,7 @@ async function editUnderLoad(shop: Shop, problems: string[]): Promise<void> {
   for (const failure of new Set(report.failures)) problems.push(`an order failed during the table edit: ${failure}`);
 }
 
-/** The calls of all orders shared one gRPC connection for each caller: a key chooses for its call, not for the connection. */
+/** All orders shared one gRPC connection for each caller: a key chooses for its call, not for the connection. */
 async function checkSharing(shop: Shop, problems: string[]): Promise<void> {
   const { connections, calls } = await countGrpc(shop.admin("pricing"));
   const [toBaseline = 0, toSandbox = 0] = ["baseline", "pr-9"].map((destination) => calls.get(destination));

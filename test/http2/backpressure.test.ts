@@ -10,7 +10,7 @@ import { bodyBlocks, bodyDigest } from "../support/stream.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-const LENGTH = 24 * MIB;
+const LENGTH = 12 * MIB;
 /** Room for windows (limits.http2StreamWindowBytesMax, the reader's own) and for what a connection holds on its way. */
 const HELD_BYTES_MAX = 3 * MIB;
 
@@ -18,7 +18,8 @@ const HELD_BYTES_MAX = 3 * MIB;
 function readOn(peer: Http2Peer, ...streams: readonly PeerStream[]): void {
   peer.credit = "both";
   for (const stream of streams) {
-    if (stream.bytesReceived > 0 && !stream.ended) stream.allow(stream.bytesReceived);
+    if (stream.owed > 0 && !stream.ended) stream.allow(stream.owed);
+    stream.owed = 0;
   }
 }
 
@@ -186,5 +187,52 @@ describeRelay("backpressure", (mode) => {
     await asked.complete();
     expect(largest).toBeGreaterThan(128 * KIB);
     expect(largest).toBeLessThanOrEqual(MIB + 64 * KIB);
+  });
+
+  test("windows that have grown are bounded in sum: one client cannot make the sidecar hold a window for each stream", async () => {
+    const trio = await startHttp2Trio(mode);
+    const { client } = trio;
+    client.allow(0, 2 ** 30);
+    const growth = memoryGrowth();
+    const all: Exchange[] = [];
+    for (let n = 0; n < 60; n++) {
+      const one = await exchange(trio, get(`/${n}`));
+      all.push(one);
+      one.asked.keep = false;
+      one.asked.allow(2 * MIB);
+      one.got.head([[":status", "200"]]);
+      void one.got.pour(bodyBlocks(30 * MIB)).catch(() => {});
+    }
+    // They read for a while, as fast as it comes, and then not at all.
+    for (const { asked } of all) await asked.received(MIB);
+    client.credit = "none";
+    client.socket.pause();
+    await untilQuiet(() => all.reduce((sum, { got }) => sum + got.bytesSent, 0));
+    expect(growth()).toBeLessThan(40 * MIB);
+    client.abort();
+  });
+
+  test("credit in small pieces does not become frames in small pieces (RFC 9113 §6.9: any frame counts)", async () => {
+    const trio = await startHttp2Trio(mode);
+    trio.client.creditStep = 1;
+    trio.client.credit = "connection";
+    const { asked, got } = await exchange(trio);
+    got.head([[":status", "200"]]);
+    const poured = got.pour(bodyBlocks(2 * MIB));
+    await untilQuiet(() => got.bytesSent);
+    let frames = 0;
+    const take = asked.take.bind(asked);
+    asked.take = (chunk) => {
+      frames++;
+      take(chunk);
+    };
+    // Now every frame is credited as it comes: a small one must not beget small ones for ever.
+    trio.client.credit = "both";
+    asked.owed = 0;
+    asked.allow(100);
+    asked.allow(65_435);
+    await poured;
+    await asked.complete();
+    expect(frames).toBeLessThan(2000);
   });
 });

@@ -121,7 +121,7 @@ describeRelay("chaos over HTTP/2", (mode) => {
       ...mode,
       target: backend.name,
       tenancy: { onUnknownKey: "reject" },
-      timeouts: { responseHeadMs: 500, halfClosedMs: 1000, bodyMs: 500, stalledMs: 1500, requestMs: 5000 },
+      timeouts: { responseHeadMs: 500, halfClosedMs: 1000, bodyMs: 500, stalledMs: 1000, requestMs: 1500 },
       accessLog: true,
     });
     let next = 0;

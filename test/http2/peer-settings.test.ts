@@ -77,6 +77,23 @@ describe("SETTINGS_INITIAL_WINDOW_SIZE", () => {
     expect((await asked.complete()).body).toBe("body");
   });
 
+  test.each(["the client", "the endpoint"])(
+    "an empty end under a negative window of %s needs no credit",
+    async (whose) => {
+      const trio = await startHttp2Trio();
+      const { asked, got } = await exchange(trio, post(), { endStream: false });
+      got.head([[":status", "200"]]);
+      const [sender, reader] = whose === "the client" ? [got, asked] : [asked, got];
+      reader.peer.credit = "connection";
+      sender.data("x".repeat(5000));
+      await reader.received(5000);
+      reader.peer.configure([settingIds.initialWindowSize, 100]);
+      await reader.peer.settled();
+      sender.end();
+      expect((await reader.complete()).bytesReceived).toBe(5000);
+    },
+  );
+
   test("grown by it above 2^31-1 is a connection error (RFC 9113 §6.9.2)", async () => {
     const trio = await startHttp2Trio();
     const { asked, got } = await exchange(trio);

@@ -30,6 +30,12 @@ export const interopCases: readonly InteropCase[] = [
 /** Cases that the Go client and the Go server have beyond those: many calls on one connection, load reports in binary trailers. */
 export const goOnlyCases: readonly string[] = ["rpc_soak", "channel_soak", "orca_per_rpc", "orca_oob"];
 
+/**
+ * Cases in which the Go client's load balancing policy opens a stream of its own, for load reports, which carries no metadata of
+ * the call and thus no key: it belongs to the baseline, and what the call reports in a sandbox is not what it waits for.
+ */
+export const keylessCases: readonly string[] = ["orca_per_rpc", "orca_oob"];
+
 /** The rest of the official list, and why it is not here. */
 export const casesNotApplied: Readonly<Record<string, string>> = {
   cacheable_unary: "asks for calls by GET, which no current client sends",

@@ -74,6 +74,8 @@ export class Http2Peer {
   receiveWindow = DEFAULT_WINDOW_BYTES;
   /** For which windows received DATA is credited at once. */
   credit: "both" | "connection" | "none" = "both";
+  /** Bytes that are credited together, as common clients do; 1: after each frame. */
+  creditStep = 16_384;
   /** SETTINGS and PING are acknowledged. */
   acknowledges = true;
   /** False: violations are what the test is about. */
@@ -86,6 +88,7 @@ export class Http2Peer {
   readonly #reader = new FrameReader();
   readonly #hpack = new HpackReader();
   #prefaceLeft = 0;
+  #owed = 0;
   #block: { readonly streamId: number; readonly endStream: boolean; readonly parts: Buffer[] } | undefined;
   #highestRemoteId = 0;
   #nextId = 1;
@@ -101,6 +104,8 @@ export class Http2Peer {
   constructor(socket: Socket, role: Role, options: PeerOptions = {}) {
     this.socket = socket;
     this.role = role;
+    // One for each stream that waits for room.
+    socket.setMaxListeners(0);
     if (role === "server") this.#prefaceLeft = PREFACE.length;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("end", () => this.#end("fin"));
@@ -457,9 +462,17 @@ export class Http2Peer {
     }
     stream.take(unpadded(one));
     if ((one.flags & flags.endStream) !== 0) stream.ended = true;
-    if (payload.length === 0) return;
-    if (this.credit !== "none") this.allow(0, payload.length);
-    if (this.credit === "both" && !stream.ended) this.allow(streamId, payload.length);
+    this.#owed += payload.length;
+    stream.owed += payload.length;
+    const { creditStep } = this;
+    if (this.credit !== "none" && this.#owed > 0 && (this.#owed >= creditStep || this.receiveWindow < this.#owed)) {
+      this.allow(0, this.#owed);
+      this.#owed = 0;
+    }
+    if (this.credit !== "both" || stream.ended || stream.owed === 0) return;
+    if (stream.owed < creditStep && stream.receiveWindow >= stream.owed) return;
+    this.allow(streamId, stream.owed);
+    stream.owed = 0;
   }
 
   #takeSettings(one: Frame): void {

@@ -23,6 +23,8 @@ export class PeerStream {
   /** What we may send and what we have allowed, bytes. */
   sendWindow: number;
   receiveWindow: number;
+  /** Bytes received that have not been credited on the stream. */
+  owed = 0;
   /** False: what is received counts without being kept. */
   keep = true;
   readonly hash = createHash("sha256");

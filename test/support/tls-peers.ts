@@ -38,6 +38,7 @@ export async function getHttps({ port, headers = {}, ...options }: TlsClientOpti
   const [answer] = (await once(sent, "response")) as [IncomingMessage];
   const socket = answer.socket as TLSSocket;
   const facts = { alpn: socket.alpnProtocol, reused: socket.isSessionReused(), subject: commonName(socket) };
+  answer.setEncoding("latin1");
   let body = "";
   for await (const chunk of answer) body += String(chunk);
   return { status: answer.statusCode ?? 0, headers: answer.headers, body, ...facts, session };

@@ -26,11 +26,10 @@ export function openRecommendations(): Promise<Opening> {
   socket.once("open", () => resolve({ thoughts }));
   socket.once("error", reject);
   socket.once("unexpected-response", (_, answer) => {
-    const init = {
-      status: answer.statusCode ?? 502,
-      headers: { "content-type": answer.headers["content-type"] ?? "" },
-    };
-    text(answer).then((body) => resolve({ refusal: new Response(body, init) }), reject);
+    const headers = { "content-type": answer.headers["content-type"] ?? "text/plain" };
+    text(answer)
+      .then((body) => resolve({ refusal: new Response(body, { status: answer.statusCode ?? 502, headers }) }))
+      .catch(reject);
   });
   return promise;
 }

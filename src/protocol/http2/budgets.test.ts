@@ -71,14 +71,14 @@ describe("AbuseBudgets", () => {
     const budgets = new AbuseBudgets(limits, 0);
     for (let n = 0; n < 100; n++) budgets.dataSent();
     // Four that every connection begins with, four for each DATA frame, and the control budget.
-    expect(granted(() => budgets.windowUpdate(0))).toBe(4 + 400 + 20);
+    expect(granted(() => budgets.response(0))).toBe(4 + 400 + 20);
     expect(budgets.control(0)).toBe(false);
   });
 
   test("a download does not save up a flood for later", () => {
     const budgets = new AbuseBudgets(limits, 0);
     for (let n = 0; n < 1_000_000; n++) budgets.dataSent();
-    expect(granted(() => budgets.windowUpdate(0))).toBeLessThan(5000);
+    expect(granted(() => budgets.response(0))).toBeLessThan(5000);
   });
 
   test("CONTINUATION frames count per header block", () => {

@@ -40,10 +40,13 @@ export interface BudgetLimits {
   readonly http2ContinuationsMax: number;
 }
 
-/** WINDOW_UPDATE frames that are free for each DATA frame we sent: one for the stream, one for the connection, twice. */
-const UPDATES_PER_DATA = 4;
-/** Free WINDOW_UPDATE frames that can be saved up; more than answers one full write. */
-const UPDATES_SAVED_MAX = 4096;
+/**
+ * Frames that are free for each DATA frame we sent: WINDOW_UPDATE for the stream and for the connection, and a PING, by which
+ * gRPC's libraries measure the path with nearly every answer; some to spare.
+ */
+const FREE_PER_DATA = 4;
+/** Free frames that can be saved up; more than answers one full write. */
+const FREE_SAVED_MAX = 4096;
 
 /**
  * The budgets of one connection. Each method answers: may the peer go on? False means GOAWAY with ENHANCE_YOUR_CALM.
@@ -51,7 +54,7 @@ const UPDATES_SAVED_MAX = 4096;
  * - `reset`: streams that the peer resets, and resets that its faults make us send. The work of a request is spent either way
  *   (CVE-2023-44487, CVE-2025-8671).
  * - `control`: SETTINGS, PING, PRIORITY, unknown frames, HEADERS on closed streams, GOAWAY, acknowledgements nobody asked for.
- * - `windowUpdate`: free in proportion to the DATA that we sent, else control.
+ * - `response`: WINDOW_UPDATE and PING, free in proportion to the DATA that we sent, else control.
  * - `emptyFrame`: DATA and CONTINUATION without bytes and without an end flag (CVE-2019-9518).
  * - `continuation`: frames of one header block (CVE-2024-27316 and its like).
  */
@@ -60,7 +63,7 @@ export class AbuseBudgets {
   readonly #controls: Budget;
   readonly #emptyFrames: Budget;
   readonly #continuationsMax: number;
-  #freeUpdates: number;
+  #freeFrames: number;
   #continuations: number;
 
   constructor(limits: BudgetLimits, nowMs: number) {
@@ -68,7 +71,7 @@ export class AbuseBudgets {
     this.#controls = new Budget(limits.http2ControlBurst, limits.http2ControlsPerSecond, nowMs);
     this.#emptyFrames = new Budget(limits.http2EmptyFramesBurst, limits.http2EmptyFramesPerSecond, nowMs);
     this.#continuationsMax = limits.http2ContinuationsMax;
-    this.#freeUpdates = UPDATES_PER_DATA;
+    this.#freeFrames = FREE_PER_DATA;
     this.#continuations = 0;
   }
 
@@ -84,13 +87,13 @@ export class AbuseBudgets {
 
   /** We sent a DATA frame. */
   dataSent(): void {
-    if (this.#freeUpdates < UPDATES_SAVED_MAX) this.#freeUpdates += UPDATES_PER_DATA;
+    if (this.#freeFrames < FREE_SAVED_MAX) this.#freeFrames += FREE_PER_DATA;
   }
 
-  /** A WINDOW_UPDATE frame came. */
-  windowUpdate(nowMs: number): boolean {
-    if (this.#freeUpdates === 0) return this.#controls.take(1, nowMs);
-    this.#freeUpdates--;
+  /** A frame came that DATA of ours may have caused: WINDOW_UPDATE or PING. */
+  response(nowMs: number): boolean {
+    if (this.#freeFrames === 0) return this.#controls.take(1, nowMs);
+    this.#freeFrames--;
     return true;
   }
 

@@ -33,7 +33,7 @@ export function answerOf(reason: Reason, context: AnswerContext, toHead: boolean
         ["server", "sidelane"],
         ["content-type", "application/grpc"],
         ["grpc-status", String(info.grpcStatus)],
-        ["grpc-message", encodeGrpcMessage(`${info.title}: ${problemText(reason, context.detail)}`)],
+        ["grpc-message", encodeGrpcMessage(`${reason}: ${problemText(reason, context.detail)}`)],
       ]),
       body: NO_BYTES,
     };

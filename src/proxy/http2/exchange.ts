@@ -17,6 +17,7 @@ import { statusOfField, statusOfHttp, statusOfReset } from "../../protocol/grpc/
 import { parseGrpcTimeout, writeGrpcTimeout } from "../../protocol/grpc/timeout.ts";
 import { hashOf, type Field, type FieldBlock } from "../../protocol/hpack/field.ts";
 import { errorCodes, errorName } from "../../protocol/http2/error-codes.ts";
+import { FRAME_HEAD_BYTES } from "../../protocol/http2/frames.ts";
 import { fieldIds } from "../../protocol/http2/field-ids.ts";
 import type { Http2RequestHead } from "../../protocol/http2/request-head.ts";
 import type { Http2ResponseHead } from "../../protocol/http2/response-head.ts";
@@ -28,7 +29,7 @@ import { answerOf, ownField } from "./answers.ts";
 import type { Http2Downstream } from "./downstream.ts";
 import { type LoggedRequest, logExchange } from "./log-exchange.ts";
 import { listBytesOf } from "./session.ts";
-import { Http2Stream } from "./stream.ts";
+import { Http2Stream, heldCopy } from "./stream.ts";
 import type { Http2Upstream } from "./upstream.ts";
 
 /** Of a body that was sent: kept for another attempt. More would be copied twice for the sake of a rare event. */
@@ -160,12 +161,12 @@ export class Http2Exchange {
       return;
     }
     if (up === undefined) {
-      if (end > start) this.#keep(bytes.slice(start, end));
+      if (end > start) this.#keep(bytes, start, end);
       return;
     }
     if (this.#replayable && end > start) {
       if (this.#bodyBytes + (end - start) > this.#replayBytesMax) this.#forgetBody();
-      else this.#keep(bytes.slice(start, end));
+      else this.#keep(bytes, start, end);
     }
     this.#credited = this.#bodyBytes;
     up.session.sendData(up, bytes, start, end, ends);
@@ -176,9 +177,9 @@ export class Http2Exchange {
     return Math.min(REPLAY_BYTES_MAX, this.downstream.listener.limits.replayBytesMax);
   }
 
-  #keep(bytes: Uint8Array): void {
-    (this.#body ??= []).push(bytes);
-    this.#bodyBytes += bytes.length;
+  #keep(bytes: Uint8Array, start: number, end: number): void {
+    (this.#body ??= []).push(heldCopy(bytes, start, end));
+    this.#bodyBytes += end - start;
   }
 
   #forgetBody(): void {
@@ -253,11 +254,15 @@ export class Http2Exchange {
     if (this.#bodyBytes === 0 && !this.requestDone) return;
     // What was sent before, to another connection, has been paid for.
     up.prepaidBytes = this.#credited;
-    for (const bytes of this.#body ?? []) up.holdCopy(bytes);
+    const replayable = this.#bodyBytes <= this.#replayBytesMax;
+    for (const copy of this.#body ?? []) {
+      if (replayable) up.hold(copy, FRAME_HEAD_BYTES, copy.length);
+      else up.holdCopy(copy);
+    }
     up.endHeld = this.requestDone;
     up.trailersHeld = this.#trailers;
     this.#credited = this.#bodyBytes;
-    if (this.#bodyBytes > this.#replayBytesMax) this.#forgetBody();
+    if (!replayable) this.#forgetBody();
     session.block(up);
     session.pumpNow();
   }

@@ -75,7 +75,7 @@ export interface SessionContext {
 export const block = new FieldBlock();
 const payload = new Payload();
 const NO_BYTES = new Uint8Array(0);
-/** A held piece smaller than this is copied once more on its way out: two system calls would cost more. */
+/** A held piece smaller than this is copied once more on its way out: a system call of its own would cost more. */
 const PUSH_BYTES_MIN = 4096;
 /** The capacity of our dynamic tables, both ways: the default of the protocol. */
 const TABLE_BYTES = 4096;
@@ -486,7 +486,7 @@ export abstract class Http2Session implements WireOwner {
   // ---- the others
 
   #takeWindowUpdate(id: number, increment: number): void {
-    if (!this.budgets.windowUpdate(coarse.nowMs)) {
+    if (!this.budgets.response(coarse.nowMs)) {
       this.offend("control");
       return;
     }
@@ -581,7 +581,7 @@ export abstract class Http2Session implements WireOwner {
       this.#pingSentMs = 0;
       return;
     }
-    if (!this.budgets.control(coarse.nowMs)) {
+    if (!this.budgets.response(coarse.nowMs)) {
       this.offend("control");
       return;
     }
@@ -720,7 +720,8 @@ export abstract class Http2Session implements WireOwner {
     if (!stream.holds && !this.wire.backlogged) {
       const { output } = this;
       for (;;) {
-        const take = Math.min(end - at, stream.sendWindow, this.#sendWindow, this.peer.maxFrameBytes);
+        // An end without bytes needs no credit, even under a window below zero (RFC 9113 §6.9.1).
+        const take = at === end ? 0 : Math.min(end - at, stream.sendWindow, this.#sendWindow, this.peer.maxFrameBytes);
         if (take <= 0 && !(ends && at === end)) break;
         const last = ends && at + take === end;
         const frame = output.reserve(FRAME_HEAD_BYTES + take);
@@ -799,19 +800,18 @@ export abstract class Http2Session implements WireOwner {
     const from = stream.heldFrom;
     const whole = from + take === first.length;
     const last = whole && stream.held.length === 1 && stream.endHeld && stream.trailersHeld === undefined;
-    const copied = take < PUSH_BYTES_MIN;
-    const frame = output.reserve(FRAME_HEAD_BYTES + (copied ? take : 0));
-    const body = writeFrameHead(output.bytes, frame, take, frameTypes.DATA, last ? flags.END_STREAM : 0, stream.id);
-    if (copied) output.commit(copyBytes(first, from, from + take, output.bytes, body));
-    else {
-      output.commit(body);
-      output.push(first, from, from + take);
-    }
+    // In front of them is room for a head: made for it, or left by bytes that have gone.
+    const start = from - FRAME_HEAD_BYTES;
+    writeFrameHead(first, start, take, frameTypes.DATA, last ? flags.END_STREAM : 0, stream.id);
+    if (take < PUSH_BYTES_MIN) {
+      const at = output.reserve(FRAME_HEAD_BYTES + take);
+      output.commit(copyBytes(first, start, from + take, output.bytes, at));
+    } else output.push(first, start, from + take);
     stream.sendWindow -= take;
     this.#sendWindow -= take;
     this.budgets.dataSent();
     stream.heldBytes -= take;
-    stream.heldFrom = whole ? 0 : from + take;
+    stream.heldFrom = whole ? FRAME_HEAD_BYTES : from + take;
     if (whole) stream.held.shift();
     stream.progressMs = coarse.nowMs;
     this.#noteTaken(stream, take);
@@ -917,7 +917,8 @@ export abstract class Http2Session implements WireOwner {
   offend(kind: AbuseKind): void {
     if (this.ended) return;
     this.context.telemetry.http2Abuse[kind]++;
-    this.fail(errorCodes.ENHANCE_YOUR_CALM, kind);
+    this.sendGoaway(this.peerServes ? 0 : this.history.lastId, errorCodes.ENHANCE_YOUR_CALM, kind);
+    this.finish(`${errorName(errorCodes.ENHANCE_YOUR_CALM)}: ${kind}`);
   }
 
   /** Ends the connection because of an error (RFC 9113 §5.4.1). */

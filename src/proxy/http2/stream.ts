@@ -4,6 +4,8 @@
 // other side's connection has taken. What the other side cannot take now waits in *its* stream (`held`), at most one window.
 // A slow reader therefore stops its own sender and nobody else; the window of the connection is credited at once.
 import { coarse } from "../../base/clock.ts";
+import { copyBytes } from "../../protocol/bytes.ts";
+import { FRAME_HEAD_BYTES } from "../../protocol/http2/frames.ts";
 import { UNBOUNDED } from "../../protocol/http2/body-length.ts";
 import { ReceiveWindow } from "../../protocol/http2/flow.ts";
 import { WINDOW_BYTES_DEFAULT } from "../../protocol/http2/settings.ts";
@@ -11,6 +13,16 @@ import { LOCAL_ENDED, LOCAL_RESET, OPENED, REMOTE_RESET } from "../../protocol/h
 import type { Field } from "../../protocol/hpack/field.ts";
 import type { Http2Exchange } from "./exchange.ts";
 import type { Http2Session } from "./session.ts";
+
+/**
+ * A copy of `bytes[start, end)` behind room for the head of a frame, so that both leave in one write without another copy.
+ * The head of a second frame takes the place of data that has left.
+ */
+export function heldCopy(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(FRAME_HEAD_BYTES + end - start);
+  copyBytes(bytes, start, end, copy, FRAME_HEAD_BYTES);
+  return copy;
+}
 
 const NONE_HELD: Uint8Array[] = [];
 
@@ -30,10 +42,10 @@ export class Http2Stream {
   /** Coarse time when bytes of the peer last came, or were last taken by it. */
   progressMs = coarse.nowMs;
 
-  /** DATA for the peer that its windows or its connection do not take now, each a copy of its own. */
+  /** DATA for the peer that its windows or its connection do not take now; see `heldCopy`. */
   held: Uint8Array[] = NONE_HELD;
-  /** Bytes of `held[0]` that have left. */
-  heldFrom = 0;
+  /** Where in `held[0]` begins what has not left yet. */
+  heldFrom = FRAME_HEAD_BYTES;
   heldBytes = 0;
   /** Of what is held: bytes whose sender has had its credit already, at an earlier attempt. */
   prepaidBytes = 0;
@@ -67,22 +79,22 @@ export class Http2Stream {
 
   /** Keeps a copy of bytes for the peer. */
   hold(bytes: Uint8Array, start: number, end: number): void {
-    if (end > start) this.holdCopy(bytes.slice(start, end));
+    if (end > start) this.holdCopy(heldCopy(bytes, start, end));
   }
 
-  /** Keeps bytes that nobody else will change. */
-  holdCopy(bytes: Uint8Array): void {
+  /** Keeps what `heldCopy` made, which belongs to the stream from now on. */
+  holdCopy(copy: Uint8Array): void {
     if (this.held === NONE_HELD) this.held = [];
     if (this.held.length === 0) this.progressMs = coarse.nowMs;
-    this.held.push(bytes);
-    this.heldBytes += bytes.length;
+    this.held.push(copy);
+    this.heldBytes += copy.length - FRAME_HEAD_BYTES;
   }
 
   /** Forgets what waits. */
   drop(): void {
     this.held = NONE_HELD;
     this.heldBytes = 0;
-    this.heldFrom = 0;
+    this.heldFrom = FRAME_HEAD_BYTES;
     this.endHeld = false;
     this.trailersHeld = undefined;
   }

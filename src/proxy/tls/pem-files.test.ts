@@ -1,6 +1,6 @@
 import { rm, writeFile } from "node:fs/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { PemFolder, makeAuthority } from "../../../test/support/certificates.ts";
+import { type KeyPair, PemFolder, makeAuthority } from "../../../test/support/certificates.ts";
 import { silentLog } from "../../base/log.ts";
 import { TlsStats } from "../../telemetry/tls-stats.ts";
 import { type PemContents, PemFiles, type PemPaths } from "./pem-files.ts";
@@ -31,6 +31,9 @@ async function follow(folder: PemFolder, paths: PemPaths) {
   return { files, start, stats, applied, errors, infos };
 }
 
+/** A pair as it is given on. */
+const inUse = ({ certificate, key }: KeyPair): PemContents => ({ certificate: `${certificate.trimEnd()}\n`, key });
+
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
@@ -41,7 +44,7 @@ describe("PemFiles", () => {
     const pair = await authority.sign("first");
     const paths = await folder.putPair("tls", pair);
     const { files, start, stats, applied, errors, infos } = await follow(folder, paths);
-    expect(await start()).toEqual({ certificate: pair.certificate, key: pair.key });
+    expect(await start()).toEqual(inUse(pair));
 
     await rm(paths.certificate);
     await until(() => errors.length === 1);
@@ -64,7 +67,7 @@ describe("PemFiles", () => {
 
     await folder.put("tls.key", second.key);
     await until(() => applied.length === 1);
-    expect(applied[0]).toEqual({ certificate: second.certificate, key: second.key });
+    expect(applied[0]).toEqual(inUse(second));
     expect(files.status()).toEqual({
       name: "listener inbound",
       subject: "second",
@@ -98,7 +101,7 @@ describe("PemFiles", () => {
     expect(running.applied).toEqual([]);
 
     const starting = await follow(folder, paths);
-    expect((await starting.start()).certificate).toBe(expired.certificate);
+    expect((await starting.start()).certificate).toBe(inUse(expired).certificate);
     expect(starting.errors).toEqual([
       "tls.crt expired on 2020-06-01 12:00 UTC, whoever verifies it refuses the connection, renew it",
     ]);
@@ -115,6 +118,14 @@ describe("PemFiles", () => {
     await expect(big.start()).rejects.toThrow(
       "TLS of listener inbound: big.crt has 5000000 bytes, more than any certificate",
     );
+  });
+
+  test("files put together without a line end between the certificates", async () => {
+    const folder = await PemFolder.make();
+    const other = await makeAuthority("Other");
+    const ca = await folder.put("ca.crt", `${authority.certificate.trimEnd()}${other.certificate.trimEnd()}`);
+    const { start } = await follow(folder, { ca });
+    expect(await start()).toEqual({ ca: `${authority.certificate.trimEnd()}\n${other.certificate.trimEnd()}\n` });
   });
 
   test("no files at all is fine", async () => {

@@ -19,6 +19,7 @@ import {
   certificateFacts,
   keyPairFault,
   pemSentence,
+  separated,
   validityFault,
 } from "../../config/certificates.ts";
 import type { TlsStats } from "../../telemetry/tls-stats.ts";
@@ -187,7 +188,7 @@ export class PemFiles {
 
   /** One look at all files. Never throws. */
   async #look(): Promise<Look> {
-    const contents: { [field in PemField]?: string } = {};
+    const texts: { [field in PemField]?: string } = {};
     const digest = createHash("sha256");
     let unread: string | undefined;
     for (const field of ["certificate", "key", "ca"] as const) {
@@ -195,12 +196,17 @@ export class PemFiles {
       if (file === undefined) continue;
       const read = await readPem(file);
       digest.update(`${field} ${read.ok} ${read.text.length} ${read.text}\n`);
-      if (read.ok) contents[field] = read.text;
+      if (read.ok) texts[field] = read.text;
       else unread ??= `${file} ${read.text}`;
     }
-    const fault = unread === undefined ? this.#faultOf(contents) : null;
+    const fault = unread === undefined ? this.#faultOf(texts) : null;
+    const { certificate, key, ca } = texts;
     return {
-      contents,
+      contents: {
+        ...(certificate === undefined ? {} : { certificate: separated(certificate) }),
+        ...(key === undefined ? {} : { key }),
+        ...(ca === undefined ? {} : { ca: separated(ca) }),
+      },
       fault: unread ?? (fault === null ? undefined : pemSentence(this.#paths[fault.field] ?? "", fault)),
       byTime: fault?.byTime === true,
       digest: digest.digest("base64"),

@@ -34,7 +34,10 @@ test("a stream that depends on itself is no reason to reset it: priorities are o
   const { attacker, neighbour } = await startSiege();
   const id = attacker.nextId;
   attacker.send(frame(types.priority, 0, id, priorityPayload(id, 1)));
-  const asked = await attacker.request(get()).over().catch(() => undefined);
+  const asked = await attacker
+    .request(get())
+    .over()
+    .catch(() => undefined);
   const calm = asked === undefined || asked.resetCode === 1 || asked.heads[0]?.status === 200;
   expect(calm || attacker.goaways[0]?.code === 1).toBe(true);
   await neighbour.stop();
