@@ -5,6 +5,7 @@ import { codes, settingIds } from "../support/http2-frames.ts";
 import { type Exchange, connectTo, exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";
 import { eventually } from "../support/quiet.ts";
 import { describeRelay } from "../support/sidecar.ts";
+import { bodyBlocks, bodyDigest } from "../support/stream.ts";
 
 async function answer({ asked, got }: Exchange, body = "ok"): Promise<void> {
   got.respond(200, body);
@@ -112,6 +113,24 @@ describeRelay("REFUSED_STREAM of an endpoint", (mode) => {
     again.respond(200, "second");
     expect((await asked.complete()).body).toBe("second");
     expect(asked.heads).toHaveLength(1);
+  });
+
+  test("a body that has left in pieces is sent again as it was", async () => {
+    // The first request of all: its body waits for the connection, and leaves as the endpoint's small windows allow.
+    const settings: [number, number][] = [[settingIds.initialWindowSize, 5000]];
+    const trio = await startHttp2Trio(mode, { backend: { settings } });
+    const body = [...bodyBlocks(15_000)];
+    const asked = trio.client.request(post(), {});
+    const poured = asked.pour(body);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const got = await trio.backend.next();
+      await got.complete();
+      expect(got.hash.digest("hex")).toBe(bodyDigest(15_000));
+      if (attempt < 2) got.reset(codes.refusedStream);
+      else got.respond(200, "third");
+    }
+    await poured;
+    expect((await asked.complete()).body).toBe("third");
   });
 
   test("for ever is not repeated for ever", async () => {

@@ -50,6 +50,8 @@ export interface PeerOptions {
   readonly connectionCredit?: number;
   /** False: nothing is sent at the beginning. */
   readonly preface?: boolean;
+  /** From the beginning, see `Http2Peer.segment`. */
+  readonly segment?: () => number;
 }
 
 /** A connection of a test. */
@@ -111,6 +113,7 @@ export class Http2Peer {
     socket.on("end", () => this.#end("fin"));
     socket.on("error", () => this.#end("reset"));
     socket.on("close", () => this.#end("reset"));
+    this.segment = options.segment;
     if (options.preface === false) return;
     if (role === "client") this.send(PREFACE);
     this.configure(...(options.settings ?? []));

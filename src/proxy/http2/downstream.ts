@@ -21,7 +21,9 @@ import { answerOf } from "./answers.ts";
 import { Http2Exchange } from "./exchange.ts";
 import { describeRequest, logRefusal } from "./log-exchange.ts";
 import { viaHolds } from "./recognise.ts";
-import { Http2Session, type SessionContext, block, listBytesOf } from "./session.ts";
+import { block } from "./field-blocks.ts";
+import { listBytesOf } from "./send-queue.ts";
+import { Http2Session, type SessionContext } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
 
 /** What the HTTP/2 connections of one listener share. */
@@ -78,7 +80,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     wire.owner = this;
     const { limits } = listener;
     this.#connectProtocolTold = listener.connectProtocol;
-    this.sendSettings([
+    this.writer.settings([
       settingIds.MAX_CONCURRENT_STREAMS,
       limits.http2StreamsMax,
       settingIds.INITIAL_WINDOW_SIZE,
@@ -88,7 +90,7 @@ export class Http2Downstream extends Http2Session implements Connection {
       ...(listener.connectProtocol ? [settingIds.ENABLE_CONNECT_PROTOCOL, 1] : []),
     ]);
     this.widenWindow();
-    this.partialMs = coarse.nowMs;
+    this.reader.partialMs = coarse.nowMs;
     if (listener.draining) this.announceDrain();
   }
 
@@ -112,10 +114,8 @@ export class Http2Downstream extends Http2Session implements Connection {
       this.#prefaceBytes++;
     }
     if (this.#prefaceBytes < PREFACE.length) return;
-    this.partialMs = 0;
-    if (at === end) return;
-    received.copyWithin(0, at, end);
-    super.onBytes(received, end - at);
+    this.reader.partialMs = 0;
+    if (at < end) this.reader.take(received, at, end);
   }
 
   // ---------------------------------------------------------------- requests
@@ -281,20 +281,20 @@ export class Http2Downstream extends Http2Session implements Connection {
   tellConnectProtocol(): void {
     if (this.#connectProtocolTold || this.ended) return;
     this.#connectProtocolTold = true;
-    this.sendSettings([settingIds.ENABLE_CONNECT_PROTOCOL, 1]);
+    this.writer.settings([settingIds.ENABLE_CONNECT_PROTOCOL, 1]);
   }
 
   /** RFC 9113 §6.8: the first GOAWAY promises to take whatever is on its way. */
   announceDrain(): void {
     if (this.#announced || this.ended) return;
     this.#announced = true;
-    this.sendGoaway(MAX_31_BITS, errorCodes.NO_ERROR, "draining");
+    this.writer.goaway(MAX_31_BITS, errorCodes.NO_ERROR, "draining");
   }
 
   drain(): void {
     if (this.ended || this.#lastId !== MAX_31_BITS) return;
     this.#lastId = this.history.lastId;
-    this.sendGoaway(this.#lastId, errorCodes.NO_ERROR, "draining");
+    this.writer.goaway(this.#lastId, errorCodes.NO_ERROR, "draining");
     if (this.streams.size === 0) this.finish("drained");
   }
 

@@ -28,7 +28,7 @@ import type { Route } from "../router.ts";
 import { answerOf, ownField } from "./answers.ts";
 import type { Http2Downstream } from "./downstream.ts";
 import { type LoggedRequest, logExchange } from "./log-exchange.ts";
-import { listBytesOf } from "./session.ts";
+import { listBytesOf } from "./send-queue.ts";
 import { Http2Stream, heldCopy } from "./stream.ts";
 import type { Http2Upstream } from "./upstream.ts";
 
@@ -169,7 +169,7 @@ export class Http2Exchange {
       else this.#keep(bytes, start, end);
     }
     this.#credited = this.#bodyBytes;
-    up.session.sendData(up, bytes, start, end, ends);
+    up.session.queue.sendData(up, bytes, start, end, ends);
     if (ends) up.session.settle(up);
   }
 
@@ -195,7 +195,7 @@ export class Http2Exchange {
     if (this.#finished || this.#unwanted) return;
     if (up === undefined || this.#replayable) this.#trailers = block.fields.slice(0, block.count);
     if (up === undefined) return;
-    up.session.sendTrailers(up, block.fields, block.count, block.listBytes);
+    up.session.queue.sendTrailers(up, block.fields, block.count, block.listBytes);
     up.session.settle(up);
   }
 
@@ -246,7 +246,7 @@ export class Http2Exchange {
     this.up = up;
     const ends = this.requestDone && this.#bodyBytes === 0 && this.#trailers === undefined;
     const { via } = this.downstream.listener;
-    session.sendHeaders(up, this.#fields, this.#fieldCount, this.#listBytes, ends, via);
+    session.queue.sendHeaders(up, this.#fields, this.#fieldCount, this.#listBytes, ends, via);
     if (ends) {
       session.settle(up);
       return;
@@ -263,8 +263,8 @@ export class Http2Exchange {
     up.trailersHeld = this.#trailers;
     this.#credited = this.#bodyBytes;
     if (!replayable) this.#forgetBody();
-    session.block(up);
-    session.pumpNow();
+    session.queue.block(up);
+    session.queue.pump();
   }
 
   /** The deadline that the endpoint hears must not be later than the caller's: what has passed here is taken off. */
@@ -381,7 +381,7 @@ export class Http2Exchange {
   /** Sends a 1xx response on (RFC 9110 §15.2). */
   relayInterim(block: FieldBlock): void {
     const { session } = this.down;
-    session.sendHeaders(this.down, block.fields, block.count, block.listBytes, false);
+    session.queue.sendHeaders(this.down, block.fields, block.count, block.listBytes, false);
   }
 
   /** Sends the final response head on. */
@@ -395,7 +395,7 @@ export class Http2Exchange {
     else if (this.isGrpc && !head.isGrpc) this.grpcStatus = statusOfHttp(head.status);
     const { down } = this;
     const debug = this.#debug ? debugField(this.route) : undefined;
-    down.session.sendHeaders(down, block.fields, block.count, block.listBytes, ends, debug);
+    down.session.queue.sendHeaders(down, block.fields, block.count, block.listBytes, ends, debug);
     if (ends) down.session.settle(down);
   }
 
@@ -407,7 +407,7 @@ export class Http2Exchange {
   responseData(bytes: Uint8Array, start: number, end: number, ends: boolean): void {
     this.responseBodyBytes += end - start;
     const { down } = this;
-    down.session.sendData(down, bytes, start, end, ends);
+    down.session.queue.sendData(down, bytes, start, end, ends);
     if (ends) down.session.settle(down);
   }
 
@@ -415,7 +415,7 @@ export class Http2Exchange {
   responseTrailers(block: FieldBlock, grpcStatus: Field | undefined): void {
     if (grpcStatus !== undefined) this.#noteGrpcStatus(grpcStatus);
     const { down } = this;
-    down.session.sendTrailers(down, block.fields, block.count, block.listBytes);
+    down.session.queue.sendTrailers(down, block.fields, block.count, block.listBytes);
     down.session.settle(down);
   }
 
@@ -483,8 +483,8 @@ export class Http2Exchange {
     this.#status = this.isGrpc ? 200 : info.status;
     const debug = this.#debug ? debugField(route) : undefined;
     const { session } = down;
-    session.sendHeaders(down, fields, fields.length, listBytesOf(fields), body.length === 0, debug);
-    if (body.length > 0) session.sendData(down, body, 0, body.length, true);
+    session.queue.sendHeaders(down, fields, fields.length, listBytesOf(fields), body.length === 0, debug);
+    if (body.length > 0) session.queue.sendData(down, body, 0, body.length, true);
     // RFC 9113 §8.1: the rest of the request is not wanted. What is still held for a slow reader goes first.
     if (!this.requestDone && !down.holds) session.sendReset(down, errorCodes.NO_ERROR);
     else session.settle(down);

@@ -90,6 +90,17 @@ export class Http2Stream {
     this.heldBytes += copy.length - FRAME_HEAD_BYTES;
   }
 
+  /** `bytes` of the first piece have left, all of it if `whole`. */
+  release(bytes: number, whole: boolean): void {
+    this.heldBytes -= bytes;
+    if (!whole) {
+      this.heldFrom += bytes;
+      return;
+    }
+    this.held.shift();
+    this.heldFrom = FRAME_HEAD_BYTES;
+  }
+
   /** Forgets what waits. */
   drop(): void {
     this.held = NONE_HELD;

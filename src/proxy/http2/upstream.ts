@@ -5,7 +5,7 @@
 // handed back as such (RFC 9113 §6.8, §8.7).
 import { coarse } from "../../base/clock.ts";
 import { errorCodes, errorName } from "../../protocol/http2/error-codes.ts";
-import { MAX_31_BITS, PREFACE } from "../../protocol/http2/frames.ts";
+import { MAX_31_BITS } from "../../protocol/http2/frames.ts";
 import { responseBodyBytes } from "../../protocol/http2/body-length.ts";
 import { Http2ResponseHead, readResponseHead } from "../../protocol/http2/response-head.ts";
 import { settingIds } from "../../protocol/http2/settings.ts";
@@ -14,7 +14,8 @@ import { Http2Trailers, readTrailers } from "../../protocol/http2/trailers.ts";
 import { Wire, nobody } from "../wire.ts";
 import type { Http2Exchange } from "./exchange.ts";
 import type { Http2Pool } from "./pool.ts";
-import { Http2Session, block } from "./session.ts";
+import { block } from "./field-blocks.ts";
+import { Http2Session } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
 
 /** Streams that are opened before the endpoint has said how many it allows: RFC 9113 §6.5.2 advises it to allow these. */
@@ -68,10 +69,8 @@ export class Http2Upstream extends Http2Session {
     }
     this.#connected = true;
     const { limits } = this.context;
-    const at = this.output.reserve(PREFACE.length);
-    this.output.bytes.set(PREFACE, at);
-    this.output.commit(at + PREFACE.length);
-    this.sendSettings([
+    this.writer.preface();
+    this.writer.settings([
       settingIds.ENABLE_PUSH,
       0,
       settingIds.INITIAL_WINDOW_SIZE,
@@ -178,7 +177,7 @@ export class Http2Upstream extends Http2Session {
       this.idleSinceMs = coarse.nowMs;
       this.pool.becomesIdle(this);
       if (this.leaving && !this.ended) {
-        this.sendGoaway(0, errorCodes.NO_ERROR, "");
+        this.goaway(errorCodes.NO_ERROR, "");
         this.finish("no longer needed");
         return;
       }
@@ -238,7 +237,7 @@ export class Http2Upstream extends Http2Session {
     if (this.leaving) return;
     this.leaving = true;
     if (this.streams.size > 0 || this.ended) return;
-    this.sendGoaway(0, errorCodes.NO_ERROR, "");
+    this.goaway(errorCodes.NO_ERROR, "");
     this.finish("no longer needed");
   }
 

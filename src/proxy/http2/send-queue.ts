@@ -1,0 +1,186 @@
+// What the streams of one connection have for its peer, and when it may leave: DATA within the windows of stream and
+// connection and as long as the wire takes it (RFC 9113 §5.2). What has to wait is held by its stream (stream.ts).
+//
+// Guarantees: the bytes of a stream leave in order, then its end or its trailers; among streams that wait, each sends a frame
+// in its turn; whoever sent the bytes to us gets credit when they have left, and not before.
+//
+//   sendData -> writer                        (windows open, wire free: one copy, into the buffer that is written)
+//   sendData -> stream.hold -> pump -> writer (pump: WINDOW_UPDATE, SETTINGS, wire drained)
+import { coarse } from "../../base/clock.ts";
+import { copyBytes } from "../../protocol/bytes.ts";
+import type { Field } from "../../protocol/hpack/field.ts";
+import { FRAME_HEAD_BYTES, MAX_31_BITS, flags, frameTypes, writeFrameHead } from "../../protocol/http2/frames.ts";
+import { WINDOW_BYTES_DEFAULT } from "../../protocol/http2/settings.ts";
+import { LOCAL_ENDED } from "../../protocol/http2/stream-state.ts";
+import type { Http2Session } from "./session.ts";
+import type { Http2Stream } from "./stream.ts";
+
+const NO_BYTES = new Uint8Array(0);
+/** A held piece smaller than this is copied once more on its way out: a system call of its own would cost more. */
+const PUSH_BYTES_MIN = 4096;
+
+/** The outgoing messages of one connection. */
+export class SendQueue {
+  /** What the peer allows us to send on the connection. */
+  #window = WINDOW_BYTES_DEFAULT;
+  /** Streams that have something which has to wait. */
+  #blocked: Http2Stream[] = [];
+  readonly #session: Http2Session;
+
+  constructor(session: Http2Session) {
+    this.#session = session;
+  }
+
+  /** Bytes of DATA that may be sent on the connection. */
+  get window(): number {
+    return this.#window;
+  }
+
+  /** The connection's window grows; false: above 2^31-1 (RFC 9113 §6.9.1). */
+  grow(increment: number): boolean {
+    if (this.#window + increment > MAX_31_BITS) return false;
+    this.#window += increment;
+    return true;
+  }
+
+  /** DATA of `bytes` was sent past the queue. */
+  take(bytes: number): void {
+    this.#window -= bytes;
+  }
+
+  /** Sends HEADERS; with `ends`, nothing follows on the stream. */
+  sendHeaders(
+    stream: Http2Stream,
+    fields: readonly Field[],
+    count: number,
+    listBytes: number,
+    ends: boolean,
+    extra?: Field,
+  ): void {
+    if (!stream.writable) return;
+    this.#session.writer.headers(stream.id, fields, count, listBytes, ends, extra);
+    if (ends) stream.state |= LOCAL_ENDED;
+  }
+
+  /** Sends DATA, or has the stream hold what cannot leave now. */
+  sendData(stream: Http2Stream, bytes: Uint8Array, start: number, end: number, ends: boolean): void {
+    if (!stream.writable) return;
+    let at = start;
+    const { writer, wire, budgets } = this.#session;
+    if (!stream.holds && !wire.backlogged) {
+      for (;;) {
+        // An end without bytes needs no credit, even under a window below zero (RFC 9113 §6.9.1).
+        const take = at === end ? 0 : Math.min(end - at, stream.sendWindow, this.#window, writer.maxFrameBytes);
+        if (take <= 0 && !(ends && at === end)) break;
+        writer.data(stream.id, bytes, at, at + take, ends && at + take === end);
+        stream.sendWindow -= take;
+        this.#window -= take;
+        budgets.dataSent();
+        at += take;
+        if (at === end) break;
+      }
+      if (at > start) noteTaken(stream, at - start);
+      if (at === end) {
+        if (ends) stream.state |= LOCAL_ENDED;
+        return;
+      }
+    }
+    stream.hold(bytes, at, end);
+    if (ends) stream.endHeld = true;
+    this.block(stream);
+  }
+
+  /** Sends trailers, behind what is held. */
+  sendTrailers(stream: Http2Stream, fields: readonly Field[], count: number, listBytes: number): void {
+    if (!stream.writable) return;
+    if (!stream.holds) {
+      this.sendHeaders(stream, fields, count, listBytes, true);
+      return;
+    }
+    stream.trailersHeld = fields.slice(0, count);
+    this.block(stream);
+  }
+
+  /** Has the stream served when there is room. */
+  block(stream: Http2Stream): void {
+    if (stream.blocked || !stream.holds) return;
+    stream.blocked = true;
+    this.#blocked.push(stream);
+  }
+
+  /** Sends what is held, a frame of each stream in turn, as far as windows and wire allow. */
+  pump(): void {
+    const session = this.#session;
+    let at = 0;
+    // Streams that cannot send now are passed over and stay where they are; those that can go to the end of the list.
+    while (this.#blocked.length > at && !session.wire.backlogged && !session.ended) {
+      const stream = this.#blocked[at] as Http2Stream;
+      if (stream.writable && stream.holds && !this.#sendHeldFrame(stream)) {
+        at++;
+        continue;
+      }
+      this.#blocked.splice(at, 1);
+      if (stream.writable && stream.holds) this.#blocked.push(stream);
+      else stream.blocked = false;
+    }
+  }
+
+  /** Sends one frame of what a stream holds; false when its window or the connection's does not allow any. */
+  #sendHeldFrame(stream: Http2Stream): boolean {
+    const { writer, budgets } = this.#session;
+    const first = stream.held[0];
+    if (first === undefined) {
+      this.#sendHeldEnd(stream);
+      return true;
+    }
+    const from = stream.heldFrom;
+    const take = Math.min(first.length - from, stream.sendWindow, this.#window, writer.maxFrameBytes);
+    if (take <= 0) return false;
+    const whole = from + take === first.length;
+    const last = whole && stream.held.length === 1 && stream.endHeld && stream.trailersHeld === undefined;
+    // In front of them is room for a head: made for it, or left by bytes that have gone.
+    const start = from - FRAME_HEAD_BYTES;
+    writeFrameHead(first, start, take, frameTypes.DATA, last ? flags.END_STREAM : 0, stream.id);
+    if (take < PUSH_BYTES_MIN) {
+      const at = writer.reserve(FRAME_HEAD_BYTES + take);
+      writer.commit(copyBytes(first, start, from + take, writer.bytes, at));
+    } else writer.push(first, start, from + take);
+    stream.sendWindow -= take;
+    this.#window -= take;
+    budgets.dataSent();
+    stream.release(take, whole);
+    noteTaken(stream, take);
+    if (last) {
+      stream.endHeld = false;
+      stream.state |= LOCAL_ENDED;
+      this.#session.settle(stream);
+    }
+    return true;
+  }
+
+  /** Sends the end that was held behind the data. */
+  #sendHeldEnd(stream: Http2Stream): void {
+    const trailers = stream.trailersHeld;
+    stream.drop();
+    if (trailers === undefined) this.sendData(stream, NO_BYTES, 0, 0, true);
+    else this.sendHeaders(stream, trailers, trailers.length, listBytesOf(trailers), true);
+    this.#session.settle(stream);
+  }
+}
+
+/** `bytes` for this stream's peer have left: whoever sent them gets credit. */
+function noteTaken(stream: Http2Stream, bytes: number): void {
+  stream.progressMs = coarse.nowMs;
+  const prepaid = Math.min(stream.prepaidBytes, bytes);
+  stream.prepaidBytes -= prepaid;
+  if (prepaid === bytes) return;
+  const from = stream.exchange.otherOf(stream);
+  if (from !== undefined) from.session.credit(from, bytes - prepaid);
+}
+
+/** What fields count by HPACK's measure, which is more than encoding them takes. */
+export function listBytesOf(fields: readonly Field[]): number {
+  let bytes = 0;
+  for (const field of fields) bytes += field.size;
+  return bytes;
+}
