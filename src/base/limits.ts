@@ -41,7 +41,7 @@ export const limitInfos = {
     64 * KIB,
     0,
     1 * MIB,
-    "bytes of a request kept for one retry on a fresh connection; larger requests are not retried",
+    "bytes of a request kept for one retry on a fresh connection (HTTP/2: at most 16 KiB of its body); larger requests are not retried",
   ),
   lingerBytesMax: limit(
     1 * MIB,
@@ -101,6 +101,12 @@ export const limitInfos = {
     "DATA and CONTINUATION frames at once that neither carry a byte nor end anything",
   ),
   http2EmptyFramesPerSecond: limit(20, 1, 1_000_000, "such frames that are allowed again each second"),
+  http2OutgoingBytesMax: limit(
+    256 * KIB,
+    16 * KIB,
+    64 * MIB,
+    "bytes that wait for a peer which does not read its socket: beyond, no more is read from a client, and an endpoint gets no more requests",
+  ),
   http2OutgoingControlBytesMax: limit(
     64 * KIB,
     4 * KIB,

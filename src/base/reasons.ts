@@ -315,7 +315,7 @@ export const failureReasons = {
     13,
     "no",
     "client broke the protocol",
-    "the client broke HTTP/2 on the connection that carried the request, and the connection was closed; its GOAWAY says what was wrong",
+    "the client broke HTTP/2 on the stream of the request, which was reset, or on its connection, which was closed; RST_STREAM or GOAWAY say what was wrong",
   ),
   "client-closed": info(
     "downstream",

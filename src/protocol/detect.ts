@@ -16,8 +16,8 @@ import { CR, LF, SLASH, SPACE, TAB, TOKEN_LOWER, latin1 } from "./bytes.ts";
 /** What a connection speaks; `undecided`: the bytes so far fit more than one. */
 export type Detected = "http1" | "http2" | "tls" | "tcp" | "undecided";
 
-/** After so many bytes the verdict is never `undecided`. */
-export const DETECT_BYTES_MAX = 8192;
+/** After so many bytes the verdict is never `undecided`: lines of SMTP, IRC and the like are no longer (RFC 5321 §4.5.3.1), URLs are. */
+export const DETECT_BYTES_MAX = 512;
 
 /** No method in use is half as long; a binary protocol that begins with letters soon shows itself. */
 const METHOD_BYTES_MAX = 32;

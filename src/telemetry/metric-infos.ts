@@ -43,7 +43,7 @@ export const metricInfos = {
   sidelane_retries_total: {
     type: "counter",
     labels: [],
-    help: "Requests sent again on a fresh connection.",
+    help: "Requests sent again: on a fresh connection, or because an endpoint had not acted on them.",
     aggregator: "sum",
   },
   sidelane_http2_abuse_total: {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { call, exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";
+import { codes } from "../support/http2-frames.ts";
+import { type Exchange, call, exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";
 import { eventually } from "../support/quiet.ts";
-import { endpointState, openConnections } from "../support/requests.ts";
+import { endpointState, openConnections, upstreamGauges } from "../support/requests.ts";
 
 test("requests are counted once, with protocol, destination, reason and code; gauges return to nothing", async () => {
   const trio = await startHttp2Trio();
@@ -24,6 +25,24 @@ test("requests are counted once, with protocol, destination, reason and code; ga
   expect(await sidecar.metric("sidelane_requests_total")).toBe(1);
   expect(await sidecar.metric("sidelane_request_duration_seconds_count", { protocol: "http2" })).toBe(1);
   expect(endpointState(sidecar)).toMatchObject({ outstanding: 0 });
+});
+
+test.each([
+  ["refused", ({ got }: Exchange) => got.reset(codes.refusedStream)],
+  ["lost by a GOAWAY", ({ got }: Exchange) => got.peer.goaway(0)],
+  ["reset", ({ got }: Exchange) => got.reset(codes.cancel)],
+  ["lost with the connection", ({ got }: Exchange) => got.peer.abort()],
+  ["cancelled", ({ asked }: Exchange) => asked.reset()],
+])("the gauges of upstream connections are right behind a stream that was %s", async (_, spoil) => {
+  const trio = await startHttp2Trio();
+  const one = await exchange(trio);
+  trio.backend.answer = (stream) => void stream.respond(204);
+  spoil(one);
+  const next = await trio.client.request(get()).complete();
+  expect(next.heads[0]?.status).toBe(204);
+  await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+  expect(endpointState(trio.sidecar)).toMatchObject({ idle: 1, active: 0, outstanding: 0 });
+  expect(await upstreamGauges(trio.sidecar)).toEqual({ idle: 1, active: 0, connecting: 0 });
 });
 
 test("the access log says the same of an HTTP/2 request as of any other", async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { swept } from "../support/quiet.ts";
+import { eventually, swept } from "../support/quiet.ts";
+import { openConnections } from "../support/requests.ts";
 import { describeRelay, startTrio } from "../support/sidecar.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: checkout\r\n\r\n";
@@ -8,7 +9,8 @@ describeRelay("deadlines", (mode) => {
   test.each(["G", "GET / HTTP/1.1\r\nHost: checkout\r\n"])(
     "timeouts.headMs: 408 for a head that stops at %j",
     async (head) => {
-      const { client } = await startTrio({ ...mode, timeouts: { headMs: 100 } });
+      const listeners = [{ direction: "inbound", address: "127.0.0.1:0", target: "127.0.0.1:1", protocol: "http1" }];
+      const { client } = await startTrio({ ...mode, listeners, timeouts: { headMs: 100 } });
       client.send(head);
       const answer = await client.message();
       expect(answer.status).toBe(408);
@@ -16,6 +18,15 @@ describeRelay("deadlines", (mode) => {
       expect(await client.ended()).toBe("fin");
     },
   );
+
+  test("timeouts.headMs: no answer to what might still be anything", async () => {
+    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { headMs: 100 } });
+    client.send("G");
+    expect(await client.ended()).toBe("fin");
+    expect(client.text).toBe("");
+    expect(backend.connections).toHaveLength(0);
+    await eventually(() => openConnections(sidecar) === 0);
+  });
 
   test("timeouts.headMs: no answer to empty lines that stand where a request could", async () => {
     const { client, backend } = await startTrio({ ...mode, timeouts: { headMs: 100 } });

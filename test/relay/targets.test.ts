@@ -36,8 +36,9 @@ describeRelay("request targets (RFC 9112 §3.2)", (mode) => {
     expect(answer.field("server")).toBe("sidelane");
   });
 
-  test("the preface of HTTP/2 is answered with 505 in HTTP/1.1", async () => {
-    const { client } = await startTrio(mode);
+  test("the preface of HTTP/2 is answered with 505 in HTTP/1.1 where that alone is spoken", async () => {
+    const listeners = [{ direction: "inbound", address: "127.0.0.1:0", target: "127.0.0.1:1", protocol: "http1" }];
+    const { client } = await startTrio({ ...mode, listeners });
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     const answer = await client.message();
     expect(answer.status).toBe(505);

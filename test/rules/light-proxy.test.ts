@@ -30,7 +30,9 @@ test("a running proxy has loaded no package but the command line's and the log's
   child.send("packages");
   const [{ packages }] = (await once(child, "message")) as [{ readonly packages: string[] }];
   expect(packages).toContain("pino");
-  const heavy = packages.filter((name) => /^(yaml|zod|prom-client|undici|ws$|@grpc|@protobufjs|protobufjs|@opentelemetry\/)/.test(name));
+  const heavy = packages.filter((name) =>
+    /^(yaml|zod|prom-client|undici|ws$|@grpc|@protobufjs|protobufjs|@opentelemetry\/)/.test(name),
+  );
   expect(heavy).toEqual([]);
   child.kill("SIGTERM");
   expect((await exit)[0]).toBe(0);

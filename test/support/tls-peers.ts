@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import type { AddressInfo } from "node:net";
 import type { ConnectionOptions, TLSSocket, TlsOptions } from "node:tls";
 import { onTestFinished } from "vitest";
-import type { Authority, KeyPair } from "./certificates.ts";
+import type { KeyPair } from "./certificates.ts";
 
 /** How a client connects; everything left out is what a careful client does. */
 export interface TlsClientOptions extends ConnectionOptions {
@@ -111,6 +111,3 @@ export async function startTlsApp(answer: string, pair: KeyPair, options: TlsOpt
   const { port } = server.address() as AddressInfo;
   return { name: `127.0.0.1:${port}`, port, asked, reused, shown };
 }
-
-/** What a client needs to trust an authority. */
-export const trusting = (authority: Authority): { readonly ca: string } => ({ ca: authority.certificate });

@@ -45,6 +45,8 @@ export interface BudgetLimits {
  * gRPC's libraries measure the path with nearly every answer; some to spare.
  */
 const FREE_PER_DATA = 4;
+/** DATA frames of fewer bytes earn nothing, unless they end their stream. */
+const EARNING_BYTES = 256;
 /** Free frames that can be saved up; more than answers one full write. */
 const FREE_SAVED_MAX = 4096;
 
@@ -85,8 +87,9 @@ export class AbuseBudgets {
     return this.#controls.take(1, nowMs);
   }
 
-  /** We sent a DATA frame. */
-  dataSent(): void {
+  /** We sent a DATA frame of `bytes`. A small one earns no credit: its size was the peer's choice (CVE-2019-9511). */
+  dataSent(bytes: number, ends: boolean): void {
+    if (bytes < EARNING_BYTES && !ends) return;
     if (this.#freeFrames < FREE_SAVED_MAX) this.#freeFrames += FREE_PER_DATA;
   }
 

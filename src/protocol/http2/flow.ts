@@ -5,7 +5,7 @@
  * steps of half a window, so that small frames do not cause a WINDOW_UPDATE each and a steady sender never stops.
  */
 export class ReceiveWindow {
-  /** Bytes that the peer may still send; below zero is impossible, as `receive` refuses. */
+  /** Bytes that the peer may still send; below zero only after `move`. */
   available: number;
   /** Bytes that the peer may have on the way at most. */
   sizeBytes: number;
@@ -43,6 +43,17 @@ export class ReceiveWindow {
     this.owedBytes = 0;
     this.available += owed;
     return owed;
+  }
+
+  /** Bytes that the peer has sent and for which it has had no credit, nor is it owed any: the reader has not taken them. */
+  get outstandingBytes(): number {
+    return this.sizeBytes - this.available - this.owedBytes;
+  }
+
+  /** Our SETTINGS_INITIAL_WINDOW_SIZE takes effect: the peer moves its window by the difference, below zero if need be (RFC 9113 §6.9.2). */
+  move(delta: number): void {
+    this.sizeBytes += delta;
+    this.available += delta;
   }
 
   /** Makes the window larger; returns the increment to announce: the growth and what is owed, or 0 if it is large enough. */

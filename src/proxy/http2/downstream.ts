@@ -23,7 +23,7 @@ import { describeRequest, logRefusal } from "./log-exchange.ts";
 import { viaHolds } from "./recognise.ts";
 import { block } from "./field-blocks.ts";
 import { listBytesOf } from "./send-queue.ts";
-import { Http2Session, type SessionContext } from "./session.ts";
+import { type EndCause, Http2Session, type SessionContext } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
 
 /** What the HTTP/2 connections of one listener share. */
@@ -49,6 +49,13 @@ export interface Http2Listener extends SessionContext {
   remove(connection: Connection): void;
 }
 
+/** What the exchanges of a connection end with when it does. */
+const lossReasons = {
+  closed: "client-closed",
+  violated: "client-protocol-error",
+  abuse: "enhance-your-calm",
+} as const satisfies Record<EndCause, FailureReason>;
+
 /** One for all connections: a head is read and forwarded in one go. */
 const head = new Http2RequestHead();
 const trailers = new Http2Trailers();
@@ -66,8 +73,6 @@ export class Http2Downstream extends Http2Session implements Connection {
   #announced = false;
   /** The client will send no further requests. */
   #leaving = false;
-  /** Coarse time when the client closed its sending side, or 0. */
-  #halfClosedMs = 0;
   #connectProtocolTold = false;
   /** Coarse time since when there has been no request. */
   #idleMs = coarse.nowMs;
@@ -116,6 +121,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     if (this.#prefaceBytes < PREFACE.length) return;
     this.reader.partialMs = 0;
     if (at < end) this.reader.take(received, at, end);
+    this.holdBack();
   }
 
   // ---------------------------------------------------------------- requests
@@ -241,24 +247,6 @@ export class Http2Downstream extends Http2Session implements Connection {
     if (this.streams.size === 0) this.finish("the client went away");
   }
 
-  /** The client has closed its sending side: what it has asked for is answered (docs/decisions/0009), what it had not finished is lost. */
-  override onEnd(): void {
-    if (this.ended || this.streams.size === 0) {
-      super.onEnd();
-      return;
-    }
-    this.#leaving = true;
-    this.#halfClosedMs = coarse.nowMs;
-    this.streams.forEach((stream) => {
-      if ((stream.state & REMOTE_ENDED) === 0) this.#cutOff(stream);
-    });
-  }
-
-  #cutOff(stream: Http2Stream): void {
-    this.sendReset(stream, errorCodes.CANCEL);
-    stream.exchange.downstreamReset(errorCodes.CANCEL);
-  }
-
   protected settingsReceived(): void {}
 
   protected streamClosed(): void {
@@ -267,8 +255,8 @@ export class Http2Downstream extends Http2Session implements Connection {
     if ((this.#lastId !== MAX_31_BITS || this.#leaving) && !this.ended) this.finish("drained");
   }
 
-  protected sessionEnded(): void {
-    this.streams.forEach((stream) => stream.exchange.downstreamLost());
+  protected sessionEnded(_detail: string, cause: EndCause): void {
+    this.streams.forEach((stream) => stream.exchange.downstreamLost(lossReasons[cause]));
   }
 
   protected sessionClosed(): void {
@@ -300,11 +288,7 @@ export class Http2Downstream extends Http2Session implements Connection {
 
   sweep(nowMs: number): void {
     if (this.sweepSession(nowMs)) return;
-    const { idleMs, halfClosedMs } = this.listener.timeouts;
-    if (this.#halfClosedMs !== 0 && halfClosedMs > 0 && nowMs - this.#halfClosedMs >= halfClosedMs) {
-      this.finish("the client closed its side long ago");
-      return;
-    }
+    const { idleMs } = this.listener.timeouts;
     if (this.streams.size > 0) {
       this.streams.forEach((stream) => stream.exchange.sweep(nowMs));
       return;

@@ -168,7 +168,6 @@ export class Http2Exchange {
       if (this.#bodyBytes + (end - start) > this.#replayBytesMax) this.#forgetBody();
       else this.#keep(bytes, start, end);
     }
-    this.#credited = this.#bodyBytes;
     up.session.queue.sendData(up, bytes, start, end, ends);
     if (ends) up.session.settle(up);
   }
@@ -261,7 +260,6 @@ export class Http2Exchange {
     }
     up.endHeld = this.requestDone;
     up.trailersHeld = this.#trailers;
-    this.#credited = this.#bodyBytes;
     if (!replayable) this.#forgetBody();
     session.queue.block(up);
     session.queue.pump();
@@ -320,6 +318,8 @@ export class Http2Exchange {
    * @param unprocessed the endpoint says, or the protocol does, that it has not acted on the request (RFC 9113 §8.7).
    */
   upstreamLost(unprocessed: boolean, detail: string, refusalsMax: number = DEPARTURES_MAX): void {
+    const dropped = this.up?.droppedBytes ?? 0;
+    this.#credited = Math.max(this.#credited, this.#bodyBytes - dropped);
     this.up = undefined;
     if (this.responseStarted) {
       this.fail("response-aborted", detail);
@@ -350,6 +350,7 @@ export class Http2Exchange {
     if (complete) {
       // §8.1: the answer is whole, the rest of the request is not wanted.
       this.#unwanted = true;
+      this.down.session.creditAll(this.down);
       this.#endUnwanted(code);
       return;
     }
@@ -430,12 +431,13 @@ export class Http2Exchange {
   }
 
   /** The client has reset its stream. */
-  downstreamReset(code: number): void {
+  downstreamReset(code: number, reason: FailureReason = "client-closed"): void {
     if (this.#finished) return;
     this.#detach(code);
-    this.#status = this.responseStarted ? this.#status : reasonInfo("client-closed").status;
-    if (this.isGrpc) this.grpcStatus = reasonInfo("client-closed").grpcStatus;
-    this.#finish("client-closed");
+    const info = reasonInfo(reason);
+    this.#status = this.responseStarted ? this.#status : info.status;
+    if (this.isGrpc) this.grpcStatus = info.grpcStatus;
+    this.#finish(reason);
   }
 
   /** A peer broke a rule on one of the streams, which has been reset. */
@@ -452,8 +454,8 @@ export class Http2Exchange {
   }
 
   /** The client's connection is gone. */
-  downstreamLost(): void {
-    this.downstreamReset(errorCodes.CANCEL);
+  downstreamLost(reason: FailureReason): void {
+    this.downstreamReset(errorCodes.CANCEL, reason);
   }
 
   /**
@@ -486,8 +488,12 @@ export class Http2Exchange {
     session.queue.sendHeaders(down, fields, fields.length, listBytesOf(fields), body.length === 0, debug);
     if (body.length > 0) session.queue.sendData(down, body, 0, body.length, true);
     // RFC 9113 §8.1: the rest of the request is not wanted. What is still held for a slow reader goes first.
-    if (!this.requestDone && !down.holds) session.sendReset(down, errorCodes.NO_ERROR);
-    else session.settle(down);
+    if (this.requestDone) session.settle(down);
+    else {
+      this.#unwanted = true;
+      session.creditAll(down);
+      if (!down.holds) session.sendReset(down, errorCodes.NO_ERROR);
+    }
     this.#finish(reason);
   }
 
@@ -535,11 +541,13 @@ export class Http2Exchange {
   sweep(nowMs: number): void {
     const { timeouts } = this.downstream.listener;
     const { down, up } = this;
-    if (this.#finished) {
-      // An answer of ours that the client does not read.
+    if (down.blocked) down.session.queue.hurry(down);
+    if (up?.blocked === true) up.session.queue.hurry(up);
+    if (this.#finished || this.#unwanted) {
+      // An answer that the client does not read to its end.
       if (down.holds && past(down.progressMs, timeouts.stalledMs, nowMs)) this.#giveUpReader();
-    } else if (this.#unwanted) this.#endUnwanted(errorCodes.NO_ERROR);
-    else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
+      else this.#endUnwanted(errorCodes.NO_ERROR);
+    } else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
       this.fail("deadline-exceeded", `the caller gave the call ${this.#timeoutMs} ms`);
     } else if (past(this.openedMs, timeouts.requestMs, nowMs)) {
       this.fail("upstream-timeout", `the exchange took longer than ${timeouts.requestMs} ms`);

@@ -35,6 +35,8 @@ export class FrameOutput {
   bytes: Uint8Array = NO_BYTES;
   /** Behind the last frame. */
   end = 0;
+  /** Bytes that were written behind a write that waits, since the wire last took all. */
+  waitingBytes = 0;
   /** In the list of outputs that are written when the turn ends. */
   queued = false;
   readonly #wire: Wire;
@@ -76,8 +78,10 @@ export class FrameOutput {
     this.bytes = NO_BYTES;
     this.end = 0;
     // Behind a write that waits this one waits, too: at its own size, not at that of the buffer.
-    if (this.#wire.backlogged) this.#wire.writeNow(bytes.slice(0, end), 0, end);
-    else this.#wire.writeNow(bytes, 0, end);
+    if (this.#wire.backlogged) {
+      this.waitingBytes += end;
+      this.#wire.writeNow(bytes.slice(0, end), 0, end);
+    } else this.#wire.writeNow(bytes, 0, end);
     if (!this.#wire.holds(bytes) && bytes.length === BUFFER_BYTES && spares.length < SPARES_MAX) spares.push(bytes);
   }
 }

@@ -1,8 +1,9 @@
 // HTTP/2 connections to one endpoint: few, each shared by many exchanges.
 //
 // Guarantees: a connection is opened only when those that are there have no room, and one at a time unless more wait than it
-// can take; no more than `upstreamConnectionsMax`; no more than `upstreamWaitingMax` exchanges that wait for room, none of
-// which waits longer than `upstreamWaitMs`; who waits for a connection being made hears of its failure within `connectMs`.
+// can take; no more than `upstreamConnectionsMax`; once that many are there, no more than `upstreamWaitingMax` exchanges wait
+// for room, and none longer than `upstreamWaitMs`; who waits for a connection being made hears of its failure within
+// `connectMs`.
 //
 // The first connection with room is used, so that few are busy and the others age and are closed.
 import { assert } from "../../base/assert.ts";

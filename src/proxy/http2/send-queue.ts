@@ -18,6 +18,11 @@ import type { Http2Stream } from "./stream.ts";
 const NO_BYTES = new Uint8Array(0);
 /** A held piece smaller than this is copied once more on its way out: a system call of its own would cost more. */
 const PUSH_BYTES_MIN = 4096;
+/**
+ * A window smaller than this, and than what there is to send, is not used up: a peer that credits frame by frame would get
+ * ever smaller ones (the silly window of RFC 1122 §4.2.3.4). Half of the window where that is less.
+ */
+const WINDOW_BYTES_MIN = 4096;
 
 /** The outgoing messages of one connection. */
 export class SendQueue {
@@ -62,6 +67,17 @@ export class SendQueue {
     if (ends) stream.state |= LOCAL_ENDED;
   }
 
+  /** How much of `bytes` that there are to send windows and frame size allow now. */
+  #allowance(stream: Http2Stream, bytes: number): number {
+    const { writer, peer } = this.#session;
+    const window = Math.min(stream.sendWindow, this.#window);
+    const wanted = Math.min(bytes, writer.maxFrameBytes);
+    if (window >= wanted) return wanted;
+    // A stream that has waited for long takes what there is: its peer may wait, too, until the window is used up.
+    const least = Math.min(WINDOW_BYTES_MIN, peer.initialWindowBytes >> 1);
+    return window >= least || stream.impatient ? window : 0;
+  }
+
   /** Sends DATA, or has the stream hold what cannot leave now. */
   sendData(stream: Http2Stream, bytes: Uint8Array, start: number, end: number, ends: boolean): void {
     if (!stream.writable) return;
@@ -70,12 +86,12 @@ export class SendQueue {
     if (!stream.holds && !wire.backlogged) {
       for (;;) {
         // An end without bytes needs no credit, even under a window below zero (RFC 9113 §6.9.1).
-        const take = at === end ? 0 : Math.min(end - at, stream.sendWindow, this.#window, writer.maxFrameBytes);
+        const take = at === end ? 0 : this.#allowance(stream, end - at);
         if (take <= 0 && !(ends && at === end)) break;
         writer.data(stream.id, bytes, at, at + take, ends && at + take === end);
         stream.sendWindow -= take;
         this.#window -= take;
-        budgets.dataSent();
+        budgets.dataSent(take, ends && at + take === end);
         at += take;
         if (at === end) break;
       }
@@ -108,6 +124,13 @@ export class SendQueue {
     this.#blocked.push(stream);
   }
 
+  /** Has a stream that has waited for long use whatever there is of its window. */
+  hurry(stream: Http2Stream): void {
+    if (!stream.blocked || stream.impatient) return;
+    stream.impatient = true;
+    this.pump();
+  }
+
   /** Sends what is held, a frame of each stream in turn, as far as windows and wire allow. */
   pump(): void {
     const session = this.#session;
@@ -134,7 +157,7 @@ export class SendQueue {
       return true;
     }
     const from = stream.heldFrom;
-    const take = Math.min(first.length - from, stream.sendWindow, this.#window, writer.maxFrameBytes);
+    const take = this.#allowance(stream, first.length - from);
     if (take <= 0) return false;
     const whole = from + take === first.length;
     const last = whole && stream.held.length === 1 && stream.endHeld && stream.trailersHeld === undefined;
@@ -147,7 +170,8 @@ export class SendQueue {
     } else writer.push(first, start, from + take);
     stream.sendWindow -= take;
     this.#window -= take;
-    budgets.dataSent();
+    budgets.dataSent(take, last);
+    stream.impatient = false;
     stream.release(take, whole);
     noteTaken(stream, take);
     if (last) {

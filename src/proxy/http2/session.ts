@@ -66,6 +66,9 @@ const payload = new Payload();
 const PRIORITY_BYTES = 5;
 const PING_PAYLOAD = latin1("sidelane");
 
+/** Why a connection ended: in the course of things, because its peer broke a rule, or exceeded a budget. */
+export type EndCause = "closed" | "violated" | "abuse";
+
 /** One HTTP/2 connection. */
 export abstract class Http2Session implements WireOwner, FrameReceiver {
   readonly wire: Wire;
@@ -94,6 +97,8 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   /** Who takes the DATA frame that is being read, undefined when its bytes are dropped; and whether it ends the stream. */
   #dataStream: Http2Stream | undefined = undefined;
   #dataEnds = false;
+  /** By how much windows have grown for readers on this connection. */
+  #widenedBytes = 0;
   /** Bytes of answers to control frames since the peer last took all that was sent. */
   #controlBytes = 0;
   /** Coarse time when a PING of ours went out that is not answered; 0: none. */
@@ -127,8 +132,8 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   protected abstract settingsReceived(): void;
   /** A stream of ours has left the table. */
   protected abstract streamClosed(): void;
-  /** The connection is of no more use: whatever runs on it has to hear of it. Called once. `violated`: the peer broke rules. */
-  protected abstract sessionEnded(detail: string, violated: boolean): void;
+  /** The connection is of no more use: whatever runs on it has to hear of it. Called once. */
+  protected abstract sessionEnded(detail: string, cause: EndCause): void;
   /** The wire is gone. */
   protected abstract sessionClosed(): void;
 
@@ -138,6 +143,17 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     if (this.ended) return;
     this.heardMs = coarse.nowMs;
     this.reader.take(received, 0, end);
+    this.holdBack();
+  }
+
+  /** Reads no further from a client that asks and does not read: its requests wait in the kernel. */
+  protected holdBack(): void {
+    if (this.full && !this.peerServes && !this.ended) this.wire.pause();
+  }
+
+  /** More waits for the peer than is good. */
+  get full(): boolean {
+    return this.wire.backlogged && this.writer.waitingBytes > this.context.limits.http2OutgoingBytesMax;
   }
 
   admitFrame(type: number, flagBits: number, id: number, length: number): boolean {
@@ -362,7 +378,9 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
       return;
     }
     // What is cancelled after its answer began is everyday life; before, it is how work is made for nothing (CVE-2023-44487).
-    if (stream?.exchange.responseStarted !== true && !this.budgets.reset(coarse.nowMs)) {
+    // An endpoint that is overloaded refuses streams of many clients: to end its connection would make that worse.
+    const counts = !this.peerServes && stream?.exchange.responseStarted !== true;
+    if (counts && !this.budgets.reset(coarse.nowMs)) {
       this.offend("reset");
       return;
     }
@@ -375,6 +393,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   #takeSettings(bytes: Uint8Array, start: number, end: number, flagBits: number): void {
     if ((flagBits & flags.ACK) !== 0) {
       if (this.settingsAcked) this.#allowControl();
+      else this.#moveWindows();
       this.settingsAcked = true;
       return;
     }
@@ -394,6 +413,13 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     if (this.ended) return;
     this.settingsReceived();
     if (delta > 0) this.queue.pump();
+  }
+
+  /** The peer has applied our initial window, which may be smaller than the one that its first streams began with. */
+  #moveWindows(): void {
+    const { http2StreamWindowBytes } = this.context.limits;
+    const delta = http2StreamWindowBytes - WINDOW_BYTES_DEFAULT;
+    if (delta < 0) this.streams.forEach((stream) => stream.receive.move(delta));
   }
 
   /** RFC 9113 §6.9.2: a new initial window moves the windows of all streams, below zero if need be. */
@@ -449,13 +475,30 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     const { receive } = stream;
     const increment = receive.consume(bytes);
     if (increment === 0 || (stream.state & (REMOTE_ENDED | LOCAL_RESET | REMOTE_RESET)) !== 0) return;
-    const max = this.context.limits.http2StreamWindowBytesMax;
-    let more = 0;
-    if (receive.sizeBytes < max) {
-      const other = stream.exchange.otherOf(stream);
-      if (other !== undefined && !other.holds) more = receive.widen(Math.min(max, receive.sizeBytes * 2));
-    }
+    const reader = stream.exchange.otherOf(stream);
+    const more = reader === undefined || reader.holds ? 0 : reader.session.widen(stream, reader);
     this.#sendWindowUpdate(stream.id, increment + more);
+  }
+
+  /**
+   * Widens the window of a stream whose reader, a stream of this connection, keeps up. All readers of a connection share what
+   * their senders' windows may grow by: if they stop reading, that is what lies here.
+   */
+  widen(sender: Http2Stream, reader: Http2Stream): number {
+    const { http2StreamWindowBytesMax, http2ConnectionWindowBytes } = this.context.limits;
+    const { receive } = sender;
+    const size = Math.min(http2StreamWindowBytesMax, receive.sizeBytes * 2);
+    const growth = size - receive.sizeBytes;
+    if (growth <= 0 || this.#widenedBytes + growth > http2ConnectionWindowBytes) return 0;
+    this.#widenedBytes += growth;
+    reader.widenedBytes += growth;
+    return receive.widen(size);
+  }
+
+  /** Gives a sender credit for all that it has sent: nobody will read it. */
+  creditAll(stream: Http2Stream): void {
+    const { outstandingBytes } = stream.receive;
+    if (outstandingBytes > 0) this.credit(stream, outstandingBytes);
   }
 
   /** Answers on a stream that never got an exchange. The body is small, and left out when even that exceeds a window. */
@@ -497,6 +540,8 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   }
 
   #forget(stream: Http2Stream): void {
+    this.#widenedBytes -= stream.widenedBytes;
+    stream.widenedBytes = 0;
     stream.drop();
     this.streams.delete(stream.id);
     this.history.close(stream.id, stream.state);
@@ -542,7 +587,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     if (this.ended) return;
     this.context.telemetry.http2Abuse[kind]++;
     this.goaway(errorCodes.ENHANCE_YOUR_CALM, kind);
-    this.finish(`${errorName(errorCodes.ENHANCE_YOUR_CALM)}: ${kind}`);
+    this.finish(`${errorName(errorCodes.ENHANCE_YOUR_CALM)}: ${kind}`, "abuse");
   }
 
   /** Ends the connection because of an error (RFC 9113 §5.4.1). */
@@ -550,7 +595,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     if (this.ended) return;
     this.goaway(code, detail);
     if (code === errorCodes.NO_ERROR) this.finish(detail);
-    else this.finish(`${errorName(code)}: ${detail}`, true);
+    else this.finish(`${errorName(code)}: ${detail}`, "violated");
   }
 
   /** Sends the GOAWAY that names what was processed: nothing of a server's, as it pushes nothing. */
@@ -559,11 +604,11 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   }
 
   /** Takes nothing more in, tells all exchanges, and closes once what was written has left. */
-  protected finish(detail: string, violated = false): void {
+  protected finish(detail: string, cause: EndCause = "closed"): void {
     if (this.ended) return;
     this.ended = true;
     this.#endedMs = coarse.nowMs;
-    this.sessionEnded(detail, violated);
+    this.sessionEnded(detail, cause);
     this.writer.flush();
     this.wire.end();
     // What still comes is read and dropped, so that the peer gets the GOAWAY instead of a reset.
@@ -580,7 +625,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   onClose(error: Error | undefined): void {
     if (!this.ended) {
       this.ended = true;
-      this.sessionEnded(error === undefined ? "the connection was closed" : error.message, false);
+      this.sessionEnded(error === undefined ? "the connection was closed" : error.message, "closed");
     }
     this.sessionClosed();
   }
@@ -589,12 +634,14 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
 
   onDrain(): void {
     this.#controlBytes = 0;
+    this.writer.waitingBytes = 0;
+    this.wire.resume();
     this.queue.pump();
   }
 
   /** Deadlines that both sides share: incomplete frames, silence, and the end. True when the connection has ended. */
   protected sweepSession(nowMs: number): boolean {
-    const { headMs, lingerMs } = this.context.timeouts;
+    const { headMs, lingerMs, stalledMs } = this.context.timeouts;
     if (this.ended) {
       if (nowMs - this.#endedMs >= Math.max(lingerMs, 1)) this.wire.destroy();
       return true;
@@ -602,6 +649,12 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     const partialMs = this.#blockMs === 0 ? this.reader.partialMs : this.#blockMs;
     if (partialMs !== 0 && headMs > 0 && nowMs - partialMs >= headMs) {
       this.fail(errorCodes.ENHANCE_YOUR_CALM, `a frame or header block was not complete within ${headMs} ms`);
+      return true;
+    }
+    if (this.wire.backlogged && stalledMs > 0 && nowMs - this.wire.lastProgressMs >= stalledMs) {
+      this.context.telemetry.http2Abuse.stalled++;
+      this.finish(`nothing was read for ${stalledMs} ms`, "abuse");
+      this.wire.reset();
       return true;
     }
     return this.#sweepPing(nowMs);

@@ -53,8 +53,14 @@ export class Http2Stream {
   endHeld = false;
   /** Trailers follow what is held. */
   trailersHeld: Field[] | undefined = undefined;
-  /** In the session's list of those that wait. */
+  /** In the queue's list of those that wait. */
   blocked = false;
+  /** It has waited so long that a small window will do. */
+  impatient = false;
+  /** By how much the window of the other side's sender has grown for this reader. */
+  widenedBytes = 0;
+  /** What was held when it was dropped: its sender has had no credit for it. */
+  droppedBytes = 0;
 
   constructor(session: Http2Session, exchange: Http2Exchange, id: number) {
     this.session = session;
@@ -103,6 +109,7 @@ export class Http2Stream {
 
   /** Forgets what waits. */
   drop(): void {
+    this.droppedBytes = this.heldBytes;
     this.held = NONE_HELD;
     this.heldBytes = 0;
     this.heldFrom = FRAME_HEAD_BYTES;

@@ -4,6 +4,7 @@
 // Guarantees: no more streams than the endpoint allows; after its GOAWAY no new ones; a stream that it has not acted on is
 // handed back as such (RFC 9113 §6.8, §8.7).
 import { coarse } from "../../base/clock.ts";
+import { latin1 } from "../../protocol/bytes.ts";
 import { errorCodes, errorName } from "../../protocol/http2/error-codes.ts";
 import { MAX_31_BITS } from "../../protocol/http2/frames.ts";
 import { responseBodyBytes } from "../../protocol/http2/body-length.ts";
@@ -15,13 +16,15 @@ import { Wire, nobody } from "../wire.ts";
 import type { Http2Exchange } from "./exchange.ts";
 import type { Http2Pool } from "./pool.ts";
 import { block } from "./field-blocks.ts";
-import { Http2Session } from "./session.ts";
+import { type EndCause, Http2Session } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
 
 /** Streams that are opened before the endpoint has said how many it allows: RFC 9113 §6.5.2 advises it to allow these. */
 const STREAMS_BEFORE_SETTINGS = 100;
 /** Offered by ALPN (RFC 7301) where connections are secured. */
 const HTTP2_PROTOCOLS = ["h2"];
+
+const HTTP1 = latin1("HTTP/1.");
 
 const head = new Http2ResponseHead();
 const trailers = new Http2Trailers();
@@ -36,6 +39,7 @@ export class Http2Upstream extends Http2Session {
   leaving = false;
   protected readonly peerServes = true;
   #connected = false;
+  #speaksHttp1 = false;
   #closed = false;
   #nextId = 1;
 
@@ -85,7 +89,7 @@ export class Http2Upstream extends Http2Session {
 
   /** How many more streams may be opened now. */
   get capacity(): number {
-    if (this.leaving || this.ended || this.wire.gone) return 0;
+    if (this.leaving || this.ended || this.wire.gone || this.full) return 0;
     const allowed = this.settingsSeen ? this.peer.maxConcurrentStreams : STREAMS_BEFORE_SETTINGS;
     return Math.min(allowed, this.context.limits.http2UpstreamStreamsMax) - this.streams.size;
   }
@@ -185,14 +189,30 @@ export class Http2Upstream extends Http2Session {
     if (this.capacity > 0) this.pool.roomChanged();
   }
 
-  protected sessionEnded(detail: string, violated: boolean): void {
+  /** RFC 9113 §3.4 wants SETTINGS first; a status line says that nobody there speaks HTTP/2. */
+  override onBytes(received: Uint8Array, end: number): void {
+    if (!this.settingsSeen && HTTP1.every((byte, i) => i < end && received[i] === byte)) {
+      this.#speaksHttp1 = true;
+      this.fail(errorCodes.PROTOCOL_ERROR, "the endpoint answered HTTP/2 with HTTP/1");
+      return;
+    }
+    super.onBytes(received, end);
+  }
+
+  override onDrain(): void {
+    super.onDrain();
+    this.pool.roomChanged();
+  }
+
+  protected sessionEnded(detail: string, cause: EndCause): void {
     this.leaving = true;
     if (!this.#connected) return;
     this.#remove();
     const sent = this.wire.bytesSent > 0;
     this.streams.forEach((stream) => {
       this.abandon(stream);
-      if (violated) stream.exchange.upstreamBroke("upstream-protocol-error", detail);
+      if (this.#speaksHttp1) stream.exchange.upstreamBroke("upstream-version-unsupported", detail);
+      else if (cause === "violated") stream.exchange.upstreamBroke("upstream-protocol-error", detail);
       else stream.exchange.upstreamLost(!sent, detail);
     });
   }
