@@ -177,13 +177,13 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
       case "http2":
         return new Http2Downstream(wire, this.http2);
       case "tcp":
-        return new Tunnel(wire, this);
+        return new Tunnel(wire, this, false);
     }
   }
 
   /** The first bytes have told what a connection speaks: whoever speaks that takes it over, with these bytes. */
   handOver(from: Connection, protocol: Exclude<Detected, "undecided">, bytes: Uint8Array, end: number): void {
-    const next = this.#open(from.wire, protocol === "tls" ? "tcp" : protocol);
+    const next = protocol === "tls" ? new Tunnel(from.wire, this, true) : this.#open(from.wire, protocol);
     next.index = from.index;
     this.#connections[from.index] = next;
     next.wire.owner.onBytes(bytes, end);

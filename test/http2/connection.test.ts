@@ -162,3 +162,23 @@ describe("stream ids", () => {
     expect([codes.protocolError, codes.streamClosed]).toContain((await client.goneAway()).code);
   });
 });
+
+describe("a client that says nothing", () => {
+  test("without requests: GOAWAY and an end after timeouts.idleMs", async () => {
+    const trio = await startHttp2Trio({ timeouts: { idleMs: 400 } });
+    const { asked, got } = await exchange(trio);
+    got.respond(204);
+    await asked.complete();
+    expect((await trio.client.goneAway()).code).toBe(codes.noError);
+    expect(await trio.client.ended()).toBe("fin");
+  });
+
+  test("with a request, and deaf to PING: it is dead, and the endpoint hears of it", async () => {
+    const trio = await startHttp2Trio({ timeouts: { http2PingMs: 200, http2PingTimeoutMs: 200 } });
+    const { got } = await exchange(trio);
+    trio.client.acknowledges = false;
+    expect(await got.wasReset()).toBe(codes.cancel);
+    expect(await trio.client.ended()).toMatch(/fin|reset/);
+    expect(got.peer.goaways).toEqual([]);
+  });
+});

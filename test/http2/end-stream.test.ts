@@ -16,6 +16,34 @@ describeRelay("each direction ends on its own", (mode) => {
     expect(got.resetCode).toBeUndefined();
   });
 
+  test("an early response, and a request whose end waits for the endpoint's window: it arrives whole", async () => {
+    const trio = await startHttp2Trio(mode);
+    const { asked, got } = await exchange(trio, post(), { endStream: false });
+    got.peer.credit = "connection";
+    got.respond(200, "early");
+    await asked.complete();
+    await asked.pour([Buffer.alloc(70_000, "x")]);
+    await got.received(65_535);
+    await trio.client.settled();
+    expect(got.resetCode).toBeUndefined();
+    got.allow(100_000);
+    expect((await got.complete()).bytesReceived).toBe(70_000);
+  });
+
+  test("an early request, and a response whose end waits for the client's window: it arrives whole", async () => {
+    const trio = await startHttp2Trio(mode);
+    trio.client.credit = "connection";
+    const { asked, got } = await exchange(trio);
+    got.head([[":status", "200"]]);
+    const poured = got.pour([Buffer.alloc(70_000, "x")]);
+    await asked.received(65_535);
+    await poured;
+    await got.peer.settled();
+    expect(asked.resetCode).toBeUndefined();
+    asked.allow(100_000);
+    expect((await asked.complete()).bytesReceived).toBe(70_000);
+  });
+
   test("the request ends long before the response", async () => {
     const trio = await startHttp2Trio(mode);
     const { asked, got } = await exchange(trio, post(), { endStream: false });

@@ -191,6 +191,20 @@ describe("an upstream connection that is lost", () => {
     await answer(next);
   });
 
+  test("before a response: an idempotent request is sent once more, another one gets 502", async () => {
+    const trio = await startHttp2Trio();
+    const first = await exchange(trio, get("/get"));
+    const posted = await exchange(trio, post("/post"));
+    const again = trio.backend.next();
+    first.got.peer.abort();
+    expect((await posted.asked.receivedHead()).status).toBe(502);
+    const second = await again;
+    expect(second.heads[0]?.fields).toEqual(first.got.heads[0]?.fields);
+    second.peer.abort();
+    expect((await first.asked.receivedHead()).status).toBe(502);
+    expect(trio.backend.requests).toBe(3);
+  });
+
   test("within responses: their clients see resets, those without a head an answer, and neighbours nothing", async () => {
     const trio = await startHttp2Trio();
     const begun = await exchange(trio, post("/begun"));

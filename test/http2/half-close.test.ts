@@ -1,5 +1,5 @@
-// HTTP/2 has END_STREAM for the end of a request: a client that closes its side of the connection is gone (docs/decisions/0009 is
-// about HTTP/1.1).
+// HTTP/2 has END_STREAM for the end of a request: a client that closes its side of the connection is gone
+// (docs/decisions/0009 is about HTTP/1.1).
 import { describe, expect, test } from "vitest";
 import { exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";
 

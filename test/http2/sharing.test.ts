@@ -53,8 +53,20 @@ describe("upstream connections", () => {
     expect(trio.backend.connections).toHaveLength(3);
   });
 
-  test("stream ids that run out are replaced by a new connection", async () => {
-    // 2^30 requests take too long; what can be seen is that ids are used one after the other.
+  test("a burst's surplus is closed after timeouts.http2UpstreamIdleMs, and the one in use stays", async () => {
+    const timeouts = { http2UpstreamIdleMs: 500 };
+    const trio = await startHttp2Trio({ limits: { http2UpstreamStreamsMax: 2 }, timeouts });
+    const all: Exchange[] = [];
+    for (let n = 0; n < 6; n++) all.push(await exchange(trio, get(`/${n}`)));
+    for (const one of all) await finish(one);
+    expect(trio.backend.open).toBe(3);
+    while (trio.backend.open > 1) await finish(await exchange(trio));
+    const [last] = trio.backend.connections.filter(({ ending }) => ending === undefined);
+    expect((await last?.goneAway())?.code).toBe(codes.noError);
+    expect(await last?.ended()).toBe("fin");
+  });
+
+  test("stream ids are used one after the other", async () => {
     const trio = await startHttp2Trio();
     const ids: number[] = [];
     for (let n = 0; n < 5; n++) {

@@ -23,6 +23,26 @@ describeRelay("trailers", (mode) => {
     await asked.complete();
   });
 
+  test("what has no place in them is taken out (RFC 9110 §6.5.1): framing, routing, secrets", async () => {
+    const trio = await startHttp2Trio(mode);
+    const { asked, got } = await exchange(trio, post(), { endStream: false });
+    const forbidden: SentField[] = [
+      ["host", "evil"],
+      ["content-length", "4"],
+      ["authorization", "Bearer evil"],
+      ["cookie", "a=evil"],
+    ];
+    asked.data("body").head([...forbidden, ["baggage", "sidelane=evil"], ...trailers], { endStream: true });
+    await got.complete();
+    expect(got.heads[1]?.fields).toEqual(plain);
+    got
+      .head([[":status", "200"]])
+      .data("ok")
+      .head([...forbidden, ...trailers], { endStream: true });
+    await asked.complete();
+    expect(asked.heads[1]?.fields).toEqual(plain);
+  });
+
   test("of a response, with a body and without", async () => {
     const trio = await startHttp2Trio(mode);
     for (const body of ["body", ""]) {

@@ -6,7 +6,7 @@ const GET = "GET / HTTP/1.1\r\nHost: checkout\r\n\r\n";
 describeRelay("limits", (mode) => {
   test.each([
     ["limits.uriBytesMax", `GET /${"a".repeat(300)} HTTP/1.1\r\nHost: checkout\r\n\r\n`, 414, "uri-too-long"],
-    ["limits.uriBytesMax, its line never ending", `GET /${"a".repeat(300)}`, 414, "uri-too-long"],
+    ["limits.uriBytesMax, its line never ending", `GET /${"a".repeat(600)}`, 414, "uri-too-long"],
     [
       "limits.headBytesMax",
       `GET / HTTP/1.1\r\nHost: checkout\r\nX: ${"a".repeat(3000)}\r\n\r\n`,

@@ -76,6 +76,17 @@ describeRelay("an upgrade", (mode) => {
     expect(await peer.until("bytes")).toBe("early bytes");
   });
 
+  test("may come in any segments, both heads and what follows them", async () => {
+    const { client, backend } = await startTrio(mode);
+    const early = "\0\r\n\r\n";
+    await client.sendParts(`${upgradeRequest()}${early}`.split(""));
+    const { peer } = await backend.request();
+    await peer.sendParts(`${switching()}${early}`.split(""));
+    expect((await client.message()).status).toBe(101);
+    expect(await client.until((text) => text.length === early.length)).toBe(early);
+    expect(await peer.until((text) => text.length === early.length)).toBe(early);
+  });
+
   test("may be one of several that are offered", async () => {
     const { client, backend } = await startTrio(mode);
     client.send(upgradeRequest("/", "foo/2, websocket, bar"));

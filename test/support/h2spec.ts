@@ -1,6 +1,6 @@
 // h2spec, the conformance suite of HTTP/2: how it is had, run and read.
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { loadConfig } from "../../src/config/load-config.ts";
 import { startProxy } from "../../src/proxy/start.ts";
 import { TableCell } from "../../src/routing/table-cell.ts";
 import { Telemetry } from "../../src/telemetry/metrics.ts";
+import { makeAuthority } from "./certificates.ts";
 
 const run = promisify(execFile);
 
@@ -51,29 +52,32 @@ export async function installH2spec(): Promise<string> {
 }
 
 /** Runs all of `parts` against a port of this machine. */
-export async function runH2spec(program: string, port: number, parts: readonly string[]): Promise<SpecCase[]> {
+export async function runH2spec(
+  program: string,
+  port: number,
+  parts: readonly string[],
+  tls: boolean,
+): Promise<SpecCase[]> {
   const folder = await mkdtemp(join(tmpdir(), "sidelane-"));
   const report = join(folder, "report.xml");
   try {
     // It exits with 1 when a case failed: the report says which.
-    await run(program, [
-      "--host",
-      "127.0.0.1",
-      "--port",
-      String(port),
-      "--strict",
-      "--junit-report",
-      report,
-      ...parts,
-    ]).catch(() => {});
+    const options = ["--host", "127.0.0.1", "--port", String(port), "--strict", "--junit-report", report];
+    await run(program, [...options, ...(tls ? ["--tls", "--insecure"] : []), ...parts]).catch(() => {});
     return readReport(await readFile(report, "utf8"));
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
+/** How the sidecar's listener is configured. */
+export interface Way {
+  readonly protocol: "auto" | "http2";
+  readonly tls: boolean;
+}
+
 /** Calls `use` with the port of a sidecar before an app on node:http2, and ends both. For use outside of tests. */
-export async function withSidecar<T>(protocol: string, use: (port: number) => Promise<T>): Promise<T> {
+export async function withSidecar<T>({ protocol, tls }: Way, use: (port: number) => Promise<T>): Promise<T> {
   const app = createServer();
   app.on("stream", (stream) => {
     stream.on("error", () => {});
@@ -85,7 +89,13 @@ export async function withSidecar<T>(protocol: string, use: (port: number) => Pr
     app.listen(0, "127.0.0.1", resolve);
   });
   const target = `127.0.0.1:${(app.address() as AddressInfo).port}`;
-  const listener = { name: "inbound", direction: "inbound", address: "127.0.0.1:0", target, protocol };
+  const folder = await mkdtemp(join(tmpdir(), "sidelane-"));
+  const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  const pair = await (await makeAuthority()).sign("localhost", { addresses: ["127.0.0.1"] });
+  await writeFile(files.certificate, pair.certificate);
+  await writeFile(files.key, pair.key);
+  const inbound = { name: "inbound", direction: "inbound", address: "127.0.0.1:0", target, protocol };
+  const listener = tls ? { ...inbound, tls: files } : inbound;
   const document = { service: "checkout", listeners: [listener], table: { file: "routes.yaml" } };
   const loaded = loadConfig(JSON.stringify(document), "sidelane.yaml", {});
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
@@ -101,6 +111,7 @@ export async function withSidecar<T>(protocol: string, use: (port: number) => Pr
   } finally {
     await proxy.close();
     app.close();
+    await rm(folder, { recursive: true });
   }
 }
 

@@ -1,5 +1,4 @@
 // Real peers on node:http2: an app for bodies and trailers, and a client.
-import { randomBytes } from "node:crypto";
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -128,9 +127,4 @@ export async function fetchHttp2(
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(chunk as Buffer);
   return { status: head[":status"] ?? 0, body: Buffer.concat(chunks).toString(), head };
-}
-
-/** Text that differs from call to call. */
-export function unique(): string {
-  return randomBytes(8).toString("hex");
 }

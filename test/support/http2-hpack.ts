@@ -50,7 +50,7 @@ const staticTable: readonly (readonly [string, string])[] = [
 ];
 
 /** An integer with a prefix of `bits` bits (RFC 7541 §5.1); `first` is the pattern in front of it. */
-export function integer(value: number, bits: number, first = 0): Buffer {
+function integer(value: number, bits: number, first = 0): Buffer {
   const max = 2 ** bits - 1;
   if (value < max) return Buffer.of(first | value);
   const bytes = [first | max];

@@ -2,7 +2,7 @@
 // watches the other side as it does: what comes must keep to the windows, frame size, stream limit and table size that this
 // peer has announced, and to the order of frames. A violation fails the test, whatever the test is about.
 //
-// Longer than most files here: both directions of a connection share its settings, windows and streams.
+// Long because both directions of a connection share its settings, windows and streams.
 import { type Socket, connect } from "node:net";
 import { onTestFinished } from "vitest";
 import {

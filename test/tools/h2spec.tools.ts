@@ -1,7 +1,7 @@
 // The conformance suite h2spec against a sidecar before a real backend: all of its parts, each case a test. Not part of
 // `npm test`, because it is built with Go; where these tests run, Go has to be there.
 import { describe, expect, test } from "vitest";
-import { type SpecCase, installH2spec, runH2spec, withSidecar } from "../support/h2spec.ts";
+import { type SpecCase, type Way, installH2spec, runH2spec, withSidecar } from "../support/h2spec.ts";
 
 const PARTS = ["generic", "http2", "hpack"];
 /** Cases of version 2.6.0 in these parts, the strict ones included. */
@@ -20,10 +20,10 @@ interface Run {
 }
 
 // Before the tests are defined, because their names come from the report.
-async function runAll(protocol: string): Promise<Run> {
+async function runAll(way: Way): Promise<Run> {
   try {
     const program = await installH2spec();
-    return { cases: await withSidecar(protocol, (port) => runH2spec(program, port, PARTS)), trouble: undefined };
+    return { cases: await withSidecar(way, (port) => runH2spec(program, port, PARTS, way.tls)), trouble: undefined };
   } catch (trouble) {
     return { cases: [], trouble };
   }
@@ -31,10 +31,16 @@ async function runAll(protocol: string): Promise<Run> {
 
 const nameOf = ({ section, title }: SpecCase): string => `${section}: ${title}`;
 
-for (const protocol of ["auto", "http2"]) {
-  const { cases, trouble } = await runAll(protocol);
+const ways: readonly (readonly [string, Way])[] = [
+  ["protocol auto", { protocol: "auto", tls: false }],
+  ["protocol http2", { protocol: "http2", tls: false }],
+  ["h2 by ALPN over TLS", { protocol: "auto", tls: true }],
+];
 
-  describe(`h2spec, protocol ${protocol}`, () => {
+for (const [name, way] of ways) {
+  const { cases, trouble } = await runAll(way);
+
+  describe(`h2spec, ${name}`, () => {
     test("runs to its end, and nothing is left out", () => {
       if (trouble !== undefined) throw trouble as Error;
       expect(cases).toHaveLength(CASES);

@@ -56,7 +56,8 @@ const FREE_SAVED_MAX = 4096;
  * - `reset`: streams that the peer resets, and resets that its faults make us send. The work of a request is spent either way
  *   (CVE-2023-44487, CVE-2025-8671).
  * - `control`: SETTINGS, PING, PRIORITY, unknown frames, HEADERS on closed streams, GOAWAY, acknowledgements nobody asked for.
- * - `response`: WINDOW_UPDATE and PING, free in proportion to the DATA that we sent, else control.
+ * - `response`: WINDOW_UPDATE and PING, and HEADERS on streams that we reset; free in proportion to the DATA and RST_STREAM that we
+ *   sent, else control.
  * - `emptyFrame`: DATA and CONTINUATION without bytes and without an end flag (CVE-2019-9518).
  * - `continuation`: frames of one header block (CVE-2024-27316 and its like).
  */
@@ -93,7 +94,12 @@ export class AbuseBudgets {
     if (this.#freeFrames < FREE_SAVED_MAX) this.#freeFrames += FREE_PER_DATA;
   }
 
-  /** A frame came that DATA of ours may have caused: WINDOW_UPDATE or PING. */
+  /** We sent RST_STREAM: what the peer had sent before it heard of that is not its fault. */
+  resetSent(): void {
+    if (this.#freeFrames < FREE_SAVED_MAX) this.#freeFrames += FREE_PER_DATA;
+  }
+
+  /** A frame came that DATA or RST_STREAM of ours may have caused: WINDOW_UPDATE, PING, HEADERS on a stream that we reset. */
   response(nowMs: number): boolean {
     if (this.#freeFrames === 0) return this.#controls.take(1, nowMs);
     this.#freeFrames--;

@@ -29,7 +29,8 @@ import { answerOf, ownField } from "./answers.ts";
 import type { Http2Downstream } from "./downstream.ts";
 import { type LoggedRequest, logExchange } from "./log-exchange.ts";
 import { listBytesOf } from "./send-queue.ts";
-import { Http2Stream, heldCopy } from "./stream.ts";
+import { type Piece, appendTo } from "./pieces.ts";
+import { Http2Stream } from "./stream.ts";
 import type { Http2Upstream } from "./upstream.ts";
 
 /** Of a body that was sent: kept for another attempt. More would be copied twice for the sake of a rare event. */
@@ -85,13 +86,14 @@ export class Http2Exchange {
   #timeoutMs = 0;
   #timeoutAt = -1;
   /** Bytes of the body that no endpoint has, or that may have to be sent again. */
-  #body: Uint8Array[] | undefined = undefined;
+  #body: Piece[] | undefined = undefined;
   #bodyBytes = 0;
   #trailers: Field[] | undefined = undefined;
   /** `#body` holds all of the body that has come so far. */
   #replayable = true;
   /** Bytes of `#body` for which the client has had its credit. */
   #credited = 0;
+  #interims = 0;
   #waiting = false;
   #waitStartedMs = -1;
   /** The response is complete and the endpoint does not want the rest of the request. */
@@ -177,7 +179,7 @@ export class Http2Exchange {
   }
 
   #keep(bytes: Uint8Array, start: number, end: number): void {
-    (this.#body ??= []).push(heldCopy(bytes, start, end));
+    appendTo((this.#body ??= []), bytes, start, end);
     this.#bodyBytes += end - start;
   }
 
@@ -239,8 +241,9 @@ export class Http2Exchange {
     if (this.#waiting) {
       this.#waiting = false;
       this.waitedMs = turnNowMs() - this.#waitStartedMs;
-      if (this.#timeoutAt !== -1) this.#shortenTimeout();
     }
+    const late = this.waitedMs >= 0 || this.#refusals > 0 || this.#retried;
+    if (late && this.#timeoutAt !== -1) this.#shortenTimeout();
     const up = session.open(this);
     this.up = up;
     const ends = this.requestDone && this.#bodyBytes === 0 && this.#trailers === undefined;
@@ -254,10 +257,9 @@ export class Http2Exchange {
     // What was sent before, to another connection, has been paid for.
     up.prepaidBytes = this.#credited;
     const replayable = this.#bodyBytes <= this.#replayBytesMax;
-    for (const copy of this.#body ?? []) {
-      if (replayable) up.hold(copy, FRAME_HEAD_BYTES, copy.length);
-      else up.holdCopy(copy);
-    }
+    const body = this.#body ?? [];
+    if (replayable) for (const piece of body) up.hold(piece.bytes, FRAME_HEAD_BYTES, piece.end);
+    else up.holdPieces(body, this.#bodyBytes);
     up.endHeld = this.requestDone;
     up.trailersHeld = this.#trailers;
     if (!replayable) this.#forgetBody();
@@ -319,8 +321,13 @@ export class Http2Exchange {
    */
   upstreamLost(unprocessed: boolean, detail: string, refusalsMax: number = DEPARTURES_MAX): void {
     const dropped = this.up?.droppedBytes ?? 0;
+    const complete = ((this.up?.state ?? 0) & REMOTE_ENDED) !== 0;
     this.#credited = Math.max(this.#credited, this.#bodyBytes - dropped);
     this.up = undefined;
+    if (complete) {
+      this.#noLongerWanted(errorCodes.NO_ERROR);
+      return;
+    }
     if (this.responseStarted) {
       this.fail("response-aborted", detail);
       return;
@@ -342,16 +349,14 @@ export class Http2Exchange {
   /** The endpoint has reset its stream. */
   upstreamReset(code: number): void {
     if (code === errorCodes.REFUSED_STREAM && !this.responseStarted) {
-      this.upstreamLost(true, "the endpoint refused the request", REFUSALS_MAX);
+      const max = this.up?.early === true ? DEPARTURES_MAX : REFUSALS_MAX;
+      this.upstreamLost(true, "the endpoint refused the request", max);
       return;
     }
     const complete = ((this.up?.state ?? 0) & REMOTE_ENDED) !== 0;
     this.up = undefined;
     if (complete) {
-      // §8.1: the answer is whole, the rest of the request is not wanted.
-      this.#unwanted = true;
-      this.down.session.creditAll(this.down);
-      this.#endUnwanted(code);
+      this.#noLongerWanted(code);
       return;
     }
     // The caller hears it as it was said.
@@ -361,6 +366,13 @@ export class Http2Exchange {
     const heard = code === errorCodes.REFUSED_STREAM ? errorCodes.INTERNAL_ERROR : code;
     this.down.session.sendReset(this.down, heard);
     this.#finish(this.responseStarted ? "response-aborted" : "upstream-reset");
+  }
+
+  /** §8.1: the answer is whole, and nobody takes the rest of the request. */
+  #noLongerWanted(code: number): void {
+    this.#unwanted = true;
+    this.down.session.creditAll(this.down);
+    this.#endUnwanted(code);
   }
 
   /** Tells the client not to go on, once it has the whole answer. */
@@ -381,6 +393,11 @@ export class Http2Exchange {
 
   /** Sends a 1xx response on (RFC 9110 §15.2). */
   relayInterim(block: FieldBlock): void {
+    // No flow control holds them back, and the exchange would never end.
+    if (++this.#interims > this.downstream.listener.limits.http2ControlBurst) {
+      this.upstreamBroke("upstream-protocol-error", "one interim response after the other");
+      return;
+    }
     const { session } = this.down;
     session.queue.sendHeaders(this.down, block.fields, block.count, block.listBytes, false);
   }
@@ -424,16 +441,19 @@ export class Http2Exchange {
 
   /** Both directions of a stream have ended. */
   sideClosed(stream: Http2Stream): void {
-    if (stream === this.down) {
-      // The request was taken whole and the response given whole, so the endpoint's stream has nothing left either.
-      this.#finish(undefined);
-    }
+    // An endpoint that has answered before it took the whole request may still want the rest: `up` goes on (`sweepRest`).
+    if (stream === this.down) this.#finish(undefined);
   }
 
   /** The client has reset its stream. */
   downstreamReset(code: number, reason: FailureReason = "client-closed"): void {
     if (this.#finished) return;
     this.#detach(code);
+    if ((this.down.state & LOCAL_ENDED) !== 0) {
+      // It has the whole answer and only says that it will not finish its request.
+      this.#finish(undefined);
+      return;
+    }
     const info = reasonInfo(reason);
     this.#status = this.responseStarted ? this.#status : info.status;
     if (this.isGrpc) this.grpcStatus = info.grpcStatus;
@@ -555,8 +575,9 @@ export class Http2Exchange {
       this.#giveUpReader();
     } else if (up !== undefined && up.holds && past(up.progressMs, timeouts.stalledMs, nowMs)) {
       this.fail("upstream-timeout", `the endpoint took nothing of the request for ${timeouts.stalledMs} ms`);
-    } else if (!this.requestDone && !this.responseStarted) {
-      const stalled = up !== undefined && !up.holds && !this.isTunnel;
+    } else if (this.isTunnel) this.#sweepTunnel(nowMs);
+    else if (!this.requestDone && !this.responseStarted) {
+      const stalled = up !== undefined && !up.holds;
       // A stream of messages may be silent for long, and its server may wait for the next: only HTTP without gRPC ends here.
       if (stalled && !this.isGrpc && past(down.progressMs, timeouts.bodyMs, nowMs)) {
         this.fail("request-timeout", `no byte of the request body came for ${timeouts.bodyMs} ms`);
@@ -564,6 +585,27 @@ export class Http2Exchange {
     } else if (!this.responseStarted && past(this.requestDoneMs, timeouts.responseHeadMs, nowMs)) {
       this.fail("upstream-timeout", `no response head came within ${timeouts.responseHeadMs} ms`);
     }
+  }
+
+  /** The rest of a request whose client has its answer already; called for every stream of an endpoint. */
+  sweepRest(nowMs: number): void {
+    const { up } = this;
+    if (!this.#finished || up === undefined) return;
+    up.session.queue.hurry(up);
+    if (past(up.progressMs, this.downstream.listener.timeouts.stalledMs, nowMs)) this.#detach(errorCodes.CANCEL);
+  }
+
+  #sweepTunnel(nowMs: number): void {
+    const { responseHeadMs, tunnelIdleMs } = this.downstream.listener.timeouts;
+    const { down, up } = this;
+    if (!this.responseStarted) {
+      if (past(this.openedMs, responseHeadMs, nowMs)) {
+        this.fail("upstream-timeout", `no response head came within ${responseHeadMs} ms`);
+      }
+      return;
+    }
+    const lastMs = Math.max(down.progressMs, up?.progressMs ?? 0);
+    if (past(lastMs, tunnelIdleMs, nowMs)) this.fail("client-closed", `nothing came for ${tunnelIdleMs} ms`);
   }
 
   /** The client has left its window shut: a stalled stream is an attack or a broken client (CVE-2019-9511). */

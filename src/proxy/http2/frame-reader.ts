@@ -43,6 +43,7 @@ export class FrameReader {
       at = this.#completeHeld(received, start, receivedEnd);
       if (at < 0) return;
     }
+    const began = at;
     at = this.#takeFrames(received, at, receivedEnd);
     if (this.#receiver.ended) return;
     if (at === receivedEnd) {
@@ -50,7 +51,8 @@ export class FrameReader {
       return;
     }
     this.#held.keep(received, at, receivedEnd);
-    if (this.partialMs === 0) this.partialMs = coarse.nowMs;
+    // It is this frame that waits, and not the one before.
+    if (this.partialMs === 0 || at > began || began > start) this.partialMs = coarse.nowMs;
   }
 
   /** Adds what is missing to the frame that is held, and takes it; the offset behind it, or -1 when it is still not whole. */

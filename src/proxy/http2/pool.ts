@@ -22,8 +22,8 @@ export interface Http2UpstreamContext extends UpstreamContext, SessionContext {
   noteConnectProtocol(endpoint: Endpoint): void;
 }
 
-/** Streams that a connection being made is counted on to take. */
-const EXPECTED_CAPACITY = 100;
+/** Streams that an endpoint is expected to allow before it has said how many: RFC 9113 §6.5.2 advises no fewer. */
+const CAPACITY_EXPECTED = 100;
 
 /** Connections to one endpoint. */
 export class Http2Pool implements Pool {
@@ -37,6 +37,10 @@ export class Http2Pool implements Pool {
   /** Connections that only finish what they have. */
   readonly #leaving = new Set<Http2Upstream>();
   readonly #connecting = new Set<Http2Upstream>();
+  /** Connections that are over and wait for the endpoint to close its side. */
+  readonly #closing = new Set<Http2Upstream>();
+  /** Streams that a new connection is expected to take: what the endpoint allowed on the last one. */
+  expectedCapacity = CAPACITY_EXPECTED;
   #waiting: Http2Exchange[] = [];
   /** Connections being made, look-ups of the name included. */
   #pendingConnects = 0;
@@ -132,7 +136,7 @@ export class Http2Pool implements Pool {
   #connectForWaiting(): void {
     const unsettled = this.#sessions.filter((session) => !session.settingsSeen).length;
     while (
-      this.#waiting.length > (this.#pendingConnects + unsettled) * EXPECTED_CAPACITY &&
+      this.#waiting.length > (this.#pendingConnects + unsettled) * this.expectedCapacity &&
       this.#size < this.context.limits.upstreamConnectionsMax &&
       !this.#closed
     ) {
@@ -200,6 +204,11 @@ export class Http2Pool implements Pool {
     assert(this.#pendingConnects >= 0, "a connection attempt ended twice");
   }
 
+  /** The endpoint has told how many streams it allows. */
+  noteCapacity(streams: number): void {
+    this.expectedCapacity = Math.max(1, Math.min(streams, CAPACITY_EXPECTED));
+  }
+
   /** The connection has its first stream. */
   becomesActive(_session: Http2Upstream): void {
     const { upstream } = this.context.telemetry;
@@ -233,9 +242,16 @@ export class Http2Pool implements Pool {
     this.leaves(session);
     if (!this.#leaving.delete(session)) return;
     const { upstream } = this.context.telemetry;
-    if (session.streams.size > 0) upstream.connectionsActive--;
+    if (session.active) upstream.connectionsActive--;
     else upstream.connectionsIdle--;
+    session.active = false;
+    this.#closing.add(session);
     this.#connectForWaiting();
+  }
+
+  /** The connection's socket is gone. */
+  closed(session: Http2Upstream): void {
+    this.#closing.delete(session);
   }
 
   retainAddresses(addresses: readonly string[]): void {
@@ -250,8 +266,9 @@ export class Http2Pool implements Pool {
       if (idle && http2UpstreamIdleMs > 0 && nowMs - session.idleSinceMs >= http2UpstreamIdleMs) this.#retire(session);
       session.sweep(nowMs);
     }
+    for (const session of this.#closing) session.sweep(nowMs);
     this.#sweepWaiting(nowMs);
-    this.live = this.#size > 0 || this.#waiting.length > 0;
+    this.live = this.#size > 0 || this.#closing.size > 0 || this.#waiting.length > 0;
   }
 
   #sweepWaiting(nowMs: number): void {

@@ -157,17 +157,18 @@ export class SendQueue {
       return true;
     }
     const from = stream.heldFrom;
-    const take = this.#allowance(stream, first.length - from);
+    const take = this.#allowance(stream, first.end - from);
     if (take <= 0) return false;
-    const whole = from + take === first.length;
+    const { bytes } = first;
+    const whole = from + take === first.end;
     const last = whole && stream.held.length === 1 && stream.endHeld && stream.trailersHeld === undefined;
     // In front of them is room for a head: made for it, or left by bytes that have gone.
     const start = from - FRAME_HEAD_BYTES;
-    writeFrameHead(first, start, take, frameTypes.DATA, last ? flags.END_STREAM : 0, stream.id);
+    writeFrameHead(bytes, start, take, frameTypes.DATA, last ? flags.END_STREAM : 0, stream.id);
     if (take < PUSH_BYTES_MIN) {
       const at = writer.reserve(FRAME_HEAD_BYTES + take);
-      writer.commit(copyBytes(first, start, from + take, writer.bytes, at));
-    } else writer.push(first, start, from + take);
+      writer.commit(copyBytes(bytes, start, from + take, writer.bytes, at));
+    } else writer.push(bytes, start, from + take);
     stream.sendWindow -= take;
     this.#window -= take;
     budgets.dataSent(take, last);

@@ -337,8 +337,9 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   /** HEADERS on a stream that is not live any more. */
   protected refuseClosed(id: number, ends: boolean): void {
     const verdict = frameVerdict(this.history.stateOf(id), frameTypes.HEADERS, ends ? flags.END_STREAM : 0);
-    if (verdict === OK || verdict === IGNORE) this.#allowControl();
-    else this.#refuse(undefined, id, verdict, "HEADERS on a closed stream");
+    if (verdict === OK || verdict === IGNORE) {
+      if (!this.budgets.response(coarse.nowMs)) this.offend("control");
+    } else this.#refuse(undefined, id, verdict, "HEADERS on a closed stream");
   }
 
   // ---- the others
@@ -419,7 +420,12 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   #moveWindows(): void {
     const { http2StreamWindowBytes } = this.context.limits;
     const delta = http2StreamWindowBytes - WINDOW_BYTES_DEFAULT;
-    if (delta < 0) this.streams.forEach((stream) => stream.receive.move(delta));
+    if (delta >= 0) return;
+    this.streams.forEach((stream) => {
+      stream.receive.move(delta);
+      // What is owed may be more than half of the smaller window.
+      this.credit(stream, 0);
+    });
   }
 
   /** RFC 9113 §6.9.2: a new initial window moves the windows of all streams, below zero if need be. */
@@ -478,6 +484,8 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     const reader = stream.exchange.otherOf(stream);
     const more = reader === undefined || reader.holds ? 0 : reader.session.widen(stream, reader);
     this.#sendWindowUpdate(stream.id, increment + more);
+    // Before that it may not have been allowed to send.
+    stream.progressMs = coarse.nowMs;
   }
 
   /**
@@ -530,6 +538,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   #writeReset(id: number, code: number): void {
     if (this.ended) return;
     this.writer.reset(id, code);
+    this.budgets.resetSent();
     this.#noteControl(RST_STREAM_BYTES);
   }
 

@@ -4,7 +4,6 @@
 // other side's connection has taken. What the other side cannot take now waits in *its* stream (`held`), at most one window.
 // A slow reader therefore stops its own sender and nobody else; the window of the connection is credited at once.
 import { coarse } from "../../base/clock.ts";
-import { copyBytes } from "../../protocol/bytes.ts";
 import { FRAME_HEAD_BYTES } from "../../protocol/http2/frames.ts";
 import { UNBOUNDED } from "../../protocol/http2/body-length.ts";
 import { ReceiveWindow } from "../../protocol/http2/flow.ts";
@@ -12,19 +11,10 @@ import { WINDOW_BYTES_DEFAULT } from "../../protocol/http2/settings.ts";
 import { LOCAL_ENDED, LOCAL_RESET, OPENED, REMOTE_RESET } from "../../protocol/http2/stream-state.ts";
 import type { Field } from "../../protocol/hpack/field.ts";
 import type { Http2Exchange } from "./exchange.ts";
+import { type Piece, appendTo } from "./pieces.ts";
 import type { Http2Session } from "./session.ts";
 
-/**
- * A copy of `bytes[start, end)` behind room for the head of a frame, so that both leave in one write without another copy.
- * The head of a second frame takes the place of data that has left.
- */
-export function heldCopy(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const copy = new Uint8Array(FRAME_HEAD_BYTES + end - start);
-  copyBytes(bytes, start, end, copy, FRAME_HEAD_BYTES);
-  return copy;
-}
-
-const NONE_HELD: Uint8Array[] = [];
+const NONE_HELD: Piece[] = [];
 
 /** A stream. */
 export class Http2Stream {
@@ -42,8 +32,8 @@ export class Http2Stream {
   /** Coarse time when bytes of the peer last came, or were last taken by it. */
   progressMs = coarse.nowMs;
 
-  /** DATA for the peer that its windows or its connection do not take now; see `heldCopy`. */
-  held: Uint8Array[] = NONE_HELD;
+  /** DATA for the peer that its windows or its connection do not take now. */
+  held: Piece[] = NONE_HELD;
   /** Where in `held[0]` begins what has not left yet. */
   heldFrom = FRAME_HEAD_BYTES;
   heldBytes = 0;
@@ -57,6 +47,8 @@ export class Http2Stream {
   blocked = false;
   /** It has waited so long that a small window will do. */
   impatient = false;
+  /** It was opened before the endpoint had told its settings, so that being refused says nothing about the endpoint. */
+  early = false;
   /** By how much the window of the other side's sender has grown for this reader. */
   widenedBytes = 0;
   /** What was held when it was dropped: its sender has had no credit for it. */
@@ -85,15 +77,18 @@ export class Http2Stream {
 
   /** Keeps a copy of bytes for the peer. */
   hold(bytes: Uint8Array, start: number, end: number): void {
-    if (end > start) this.holdCopy(heldCopy(bytes, start, end));
-  }
-
-  /** Keeps what `heldCopy` made, which belongs to the stream from now on. */
-  holdCopy(copy: Uint8Array): void {
+    if (end === start) return;
     if (this.held === NONE_HELD) this.held = [];
     if (this.held.length === 0) this.progressMs = coarse.nowMs;
-    this.held.push(copy);
-    this.heldBytes += copy.length - FRAME_HEAD_BYTES;
+    appendTo(this.held, bytes, start, end);
+    this.heldBytes += end - start;
+  }
+
+  /** Keeps pieces that belong to the stream from now on; nothing was held. */
+  holdPieces(pieces: Piece[], bytes: number): void {
+    this.held = pieces;
+    this.heldBytes = bytes;
+    this.progressMs = coarse.nowMs;
   }
 
   /** `bytes` of the first piece have left, all of it if `whole`. */

@@ -19,8 +19,6 @@ import { block } from "./field-blocks.ts";
 import { type EndCause, Http2Session } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
 
-/** Streams that are opened before the endpoint has said how many it allows: RFC 9113 §6.5.2 advises it to allow these. */
-const STREAMS_BEFORE_SETTINGS = 100;
 /** Offered by ALPN (RFC 7301) where connections are secured. */
 const HTTP2_PROTOCOLS = ["h2"];
 
@@ -37,6 +35,8 @@ export class Http2Upstream extends Http2Session {
   idleSinceMs = coarse.nowMs;
   /** It takes no further streams. */
   leaving = false;
+  /** It counts among those that have streams. */
+  active = false;
   protected readonly peerServes = true;
   #connected = false;
   #speaksHttp1 = false;
@@ -90,7 +90,7 @@ export class Http2Upstream extends Http2Session {
   /** How many more streams may be opened now. */
   get capacity(): number {
     if (this.leaving || this.ended || this.wire.gone || this.full) return 0;
-    const allowed = this.settingsSeen ? this.peer.maxConcurrentStreams : STREAMS_BEFORE_SETTINGS;
+    const allowed = this.settingsSeen ? this.peer.maxConcurrentStreams : this.pool.expectedCapacity;
     return Math.min(allowed, this.context.limits.http2UpstreamStreamsMax) - this.streams.size;
   }
 
@@ -101,8 +101,12 @@ export class Http2Upstream extends Http2Session {
     if (this.#nextId > MAX_31_BITS) this.leaving = true;
     this.history.open(id);
     const stream = new Http2Stream(this, exchange, id);
+    stream.early = !this.settingsSeen;
     this.streams.set(id, stream);
-    if (this.streams.size === 1) this.pool.becomesActive(this);
+    if (!this.active) {
+      this.active = true;
+      this.pool.becomesActive(this);
+    }
     return stream;
   }
 
@@ -127,9 +131,7 @@ export class Http2Upstream extends Http2Session {
       return;
     }
     if (head.interim) {
-      // No flow control holds them back, and one exchange may have any number.
-      if (!this.budgets.control(coarse.nowMs)) this.offend("control");
-      else exchange.relayInterim(block);
+      exchange.relayInterim(block);
       return;
     }
     stream.state |= HEAD_RECEIVED;
@@ -172,6 +174,7 @@ export class Http2Upstream extends Http2Session {
   }
 
   protected settingsReceived(): void {
+    this.pool.noteCapacity(this.peer.maxConcurrentStreams);
     if (this.peer.enableConnectProtocol) this.pool.context.noteConnectProtocol(this.pool.endpoint);
     this.pool.roomChanged();
   }
@@ -179,7 +182,10 @@ export class Http2Upstream extends Http2Session {
   protected streamClosed(): void {
     if (this.streams.size === 0) {
       this.idleSinceMs = coarse.nowMs;
-      this.pool.becomesIdle(this);
+      if (this.active) {
+        this.active = false;
+        this.pool.becomesIdle(this);
+      }
       if (this.leaving && !this.ended) {
         this.goaway(errorCodes.NO_ERROR, "");
         this.finish("no longer needed");
@@ -220,6 +226,7 @@ export class Http2Upstream extends Http2Session {
   protected sessionClosed(): void {
     if (!this.#connected) this.#giveUp("the connection could not be made");
     else this.#remove();
+    this.pool.closed(this);
   }
 
   override onClose(error: Error | undefined): void {
@@ -269,6 +276,7 @@ export class Http2Upstream extends Http2Session {
   }
 
   sweep(nowMs: number): void {
-    this.sweepSession(nowMs);
+    if (this.sweepSession(nowMs)) return;
+    this.streams.forEach((stream) => stream.exchange.sweepRest(nowMs));
   }
 }

@@ -26,11 +26,13 @@ export class Attempt implements WireOwner {
   readonly sinceMs = coarse.nowMs;
   readonly #startedMs = performance.now();
   readonly #connector: TcpConnector;
+  readonly #secured: boolean;
   #dialler: Dialler | undefined;
   #wire: Wire | undefined;
   #address: string | undefined;
 
-  constructor(connector: TcpConnector, dialler: Dialler) {
+  constructor(connector: TcpConnector, dialler: Dialler, secured: boolean) {
+    this.#secured = secured;
     this.#connector = connector;
     this.#dialler = dialler;
   }
@@ -55,7 +57,7 @@ export class Attempt implements WireOwner {
         this.#connector.noteConnected();
         dialler.connected(wire);
       },
-      tls === undefined ? undefined : (options) => tls.connect(options, NO_PROTOCOLS),
+      tls === undefined || this.#secured ? undefined : (options) => tls.connect(options, NO_PROTOCOLS),
     );
     wire.pause();
     this.#wire = wire;
@@ -117,15 +119,19 @@ export class TcpConnector implements Pool {
     this.#onLive = onLive;
   }
 
-  /** Begins to connect; undefined when the dialler has been told already. */
-  dial(dialler: Dialler): Attempt | undefined {
+  /**
+   * Begins to connect; undefined when the dialler has been told already.
+   *
+   * @param secured what is to be relayed is TLS already: never in another TLS connection.
+   */
+  dial(dialler: Dialler, secured: boolean): Attempt | undefined {
     const { upstreamConnectionsMax } = this.context.limits;
     if (this.#active + this.#attempts.size >= upstreamConnectionsMax || this.#closed) {
       const detail = `${this.endpoint.name} has limits.upstreamConnectionsMax (${upstreamConnectionsMax}) connections`;
       dialler.connectFailed("upstream-overloaded", detail, false);
       return undefined;
     }
-    const attempt = new Attempt(this, dialler);
+    const attempt = new Attempt(this, dialler, secured);
     this.#attempts.add(attempt);
     this.context.telemetry.upstream.connectionsConnecting++;
     if (!this.live) {

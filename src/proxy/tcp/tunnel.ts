@@ -46,6 +46,7 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
   /** It may be at work without our knowing. */
   readonly idle = false;
   readonly #listener: TunnelListener;
+  readonly #secured: boolean;
   readonly #peer: string;
   readonly #startedMs = turnNowMs();
   readonly #route: Route | undefined;
@@ -59,8 +60,10 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
   #relay: Relay | undefined;
   #failure: FailureReason | undefined;
 
-  constructor(wire: Wire, listener: TunnelListener) {
+  /** @param secured the client speaks TLS, with the endpoint itself. */
+  constructor(wire: Wire, listener: TunnelListener, secured: boolean) {
     this.wire = wire;
+    this.#secured = secured;
     this.#listener = listener;
     this.#peer = listener.accessLog === undefined ? "" : wire.peer;
     wire.owner = this;
@@ -85,7 +88,7 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
     this.#endpoint = endpoint;
     endpoint.outstanding++;
     endpoint.lastUsedMs = coarse.nowMs;
-    const attempt = endpoint.tcp.dial(this);
+    const attempt = endpoint.tcp.dial(this, this.#secured);
     // None: that has been dealt with, perhaps by another one.
     if (attempt !== undefined) this.#attempt = attempt;
   }
@@ -101,7 +104,7 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
     else {
       // Counted again until the end, which says who was asked last.
       endpoint.outstanding++;
-      this.#refuse(reason);
+      this.#refuse(reason === "upstream-unavailable" ? endpoint.unreachableReason : reason);
     }
   }
 

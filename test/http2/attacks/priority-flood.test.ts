@@ -1,6 +1,6 @@
 // Attack: PRIORITY flood (CVE-2019-9513 "resource loop"). Priorities have no meaning any more (RFC 9113 §5.3.2), but
 // each frame has to be read; a server that still keeps the tree of dependencies works it over for each of them.
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { frame, priorityPayload, types } from "../../support/http2-frames.ts";
 import {
   expectCalmed,
@@ -15,6 +15,8 @@ test("PRIORITY frames for ever new idle streams", async () => {
   const { attacker } = siege;
   await flood(attacker, 10_000, (n) => attacker.send(frame(types.priority, 0, 2 * n + 1, priorityPayload(0, n % 256))));
   await expectCalmed(siege, "control");
+  // None of these streams has ever been opened.
+  expect(attacker.goaways.at(-1)?.lastId).toBe(0);
 });
 
 test("frames of unknown types, which are ignored one by one", async () => {
