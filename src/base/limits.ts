@@ -41,7 +41,7 @@ export const limitInfos = {
     64 * KIB,
     0,
     1 * MIB,
-    "bytes of a request kept for one retry on a fresh connection (HTTP/2: at most 16 KiB of its body); larger requests are not retried",
+    "bytes of a request kept for one retry on a fresh connection or, in HTTP/2, by an endpoint that had not acted on it; larger requests are not retried",
   ),
   lingerBytesMax: limit(
     1 * MIB,

@@ -231,7 +231,9 @@ export class Wire {
     this.#beneath = socket;
     this.owner = owner;
     socket.on("error", (error) => {
-      this.#error = error;
+      // The handle is gone already; `close` follows in another turn, and until then nobody must write.
+      this.#error ??= error;
+      this.#dead = true;
     });
     socket.on("end", () => {
       if (this.#mute) this.#fail(this.#error ?? new Error("the connection was reset"));

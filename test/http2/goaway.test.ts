@@ -3,7 +3,9 @@
 import { describe, expect, test } from "vitest";
 import { codes, settingIds } from "../support/http2-frames.ts";
 import { type Exchange, connectTo, exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";
+import type { Http2Peer } from "../support/http2-peer.ts";
 import { eventually } from "../support/quiet.ts";
+import { endpointState } from "../support/requests.ts";
 import { describeRelay } from "../support/sidecar.ts";
 import { bodyBlocks, bodyDigest } from "../support/stream.ts";
 
@@ -217,5 +219,32 @@ describe("an upstream connection that is lost", () => {
     expect(begun.asked.ended).toBe(false);
     expect((await waiting.asked.receivedHead()).status).toBe(502);
     await answer(await exchange({ client: neighbour, backend: trio.backend }));
+  });
+});
+
+describe("an endpoint that takes connections and nothing else", () => {
+  test.each([
+    ["closes each at once", (peer: Http2Peer) => peer.socket.destroy()],
+    ["resets each at once", (peer: Http2Peer) => peer.abort()],
+    ["says GOAWAY on each", (peer: Http2Peer) => peer.goaway(0)],
+    ["ends each behind its SETTINGS", (peer: Http2Peer) => peer.finish()],
+  ])("and %s: a bounded number of attempts, then an answer for everybody", async (_, spoil) => {
+    const trio = await startHttp2Trio();
+    let open = true;
+    const spoilAll = async (): Promise<void> => {
+      while (open) {
+        const peer = await trio.backend.accept();
+        peer.strict = false;
+        spoil(peer);
+      }
+    };
+    void spoilAll().catch(() => {});
+    const asked = Array.from({ length: 20 }, (_each, n) =>
+      trio.client.request(n % 2 === 0 ? get(`/${n}`) : post(`/${n}`)),
+    );
+    for (const stream of asked) expect([502, 503]).toContain((await stream.complete()).heads[0]?.status);
+    expect(trio.backend.connections.length).toBeLessThan(300);
+    expect(endpointState(trio.sidecar)).toMatchObject({ waiting: 0, outstanding: 0 });
+    open = false;
   });
 });

@@ -192,6 +192,26 @@ describe("SETTINGS_MAX_CONCURRENT_STREAMS of an endpoint", () => {
     expect(JSON.parse(asked.body)).toMatchObject({ status: 503 });
   });
 
+  test("who waits and is cancelled, or leaves with its connection, gives its place up and is never sent", async () => {
+    const trio = await startHttp2Trio({ limits: { upstreamConnectionsMax: 1 } }, limited(1));
+    const first = await exchange(trio);
+    await acknowledged(first);
+    const leaver = await connectTo(trio.sidecar);
+    const cancelled = [1, 2].map((n) => trio.client.request(post(`/cancelled/${n}`), {}));
+    leaver.request(get("/left"));
+    const stays = trio.client.request(get("/stays"));
+    await eventually(() => endpointState(trio.sidecar)?.waiting === 4);
+    for (const stream of cancelled) stream.reset();
+    leaver.abort();
+    await eventually(() => endpointState(trio.sidecar)?.waiting === 1);
+    await finish(first);
+    const got = await trio.backend.next();
+    expect(got.heads[0]?.get(":path")).toBe("/stays");
+    await finish({ asked: stays, got });
+    expect(trio.backend.requests).toBe(2);
+    expect(endpointState(trio.sidecar)).toMatchObject({ waiting: 0, outstanding: 0 });
+  });
+
   test("limits.upstreamWaitingMax: more are refused at once, and do not disturb those who wait", async () => {
     const limits = { upstreamConnectionsMax: 1, upstreamWaitingMax: 2 };
     const trio = await startHttp2Trio({ limits }, limited(1));

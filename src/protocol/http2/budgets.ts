@@ -45,7 +45,7 @@ export interface BudgetLimits {
  * gRPC's libraries measure the path with nearly every answer; some to spare.
  */
 const FREE_PER_DATA = 4;
-/** DATA frames of fewer bytes earn nothing, unless they end their stream. */
+/** DATA frames that a window cut to fewer bytes earn nothing. */
 const EARNING_BYTES = 256;
 /** Free frames that can be saved up; more than answers one full write. */
 const FREE_SAVED_MAX = 4096;
@@ -88,9 +88,12 @@ export class AbuseBudgets {
     return this.#controls.take(1, nowMs);
   }
 
-  /** We sent a DATA frame of `bytes`. A small one earns no credit: its size was the peer's choice (CVE-2019-9511). */
-  dataSent(bytes: number, ends: boolean): void {
-    if (bytes < EARNING_BYTES && !ends) return;
+  /**
+   * We sent a DATA frame of `bytes`; `cut`: the peer's window did not allow what there was. A small one of these earns no
+   * credit: its size was the peer's choice (CVE-2019-9511).
+   */
+  dataSent(bytes: number, cut: boolean): void {
+    if (cut && bytes < EARNING_BYTES) return;
     if (this.#freeFrames < FREE_SAVED_MAX) this.#freeFrames += FREE_PER_DATA;
   }
 

@@ -121,6 +121,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     if (this.#prefaceBytes < PREFACE.length) return;
     this.reader.partialMs = 0;
     if (at < end) this.reader.take(received, at, end);
+    this.judge();
     this.holdBack();
   }
 
@@ -256,7 +257,10 @@ export class Http2Downstream extends Http2Session implements Connection {
   }
 
   protected sessionEnded(_detail: string, cause: EndCause): void {
-    this.streams.forEach((stream) => stream.exchange.downstreamLost(lossReasons[cause]));
+    this.streams.forEach((stream) => {
+      stream.exchange.downstreamLost(lossReasons[cause]);
+      stream.drop();
+    });
   }
 
   protected sessionClosed(): void {

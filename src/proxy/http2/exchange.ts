@@ -33,8 +33,6 @@ import { type Piece, appendTo } from "./pieces.ts";
 import { Http2Stream } from "./stream.ts";
 import type { Http2Upstream } from "./upstream.ts";
 
-/** Of a body that was sent: kept for another attempt. More would be copied twice for the sake of a rare event. */
-const REPLAY_BYTES_MAX = 16 * 1024;
 /** How often an endpoint may refuse one request before that is the answer; each time says that nothing was done. */
 const REFUSALS_MAX = 3;
 /** How often a request may meet a connection that is just ending. Each time it is another connection. */
@@ -79,6 +77,8 @@ export class Http2Exchange {
   #fieldCount = 0;
   #listBytes = 0;
   readonly #path: Field | undefined;
+  /** -1: not known. */
+  readonly #contentLength: number;
   readonly #idempotent: boolean;
   readonly #debug: boolean;
   /** Coarse time when the caller's grpc-timeout has passed; 0: it gave none. */
@@ -114,6 +114,7 @@ export class Http2Exchange {
     this.#idempotent = head.idempotent;
     this.#debug = head.debug;
     this.#path = head.path;
+    this.#contentLength = head.contentLength;
     this.down = new Http2Stream(downstream, this, id);
     this.down.bodyRemaining = head.contentLength;
     this.down.state |= HEAD_RECEIVED;
@@ -174,8 +175,10 @@ export class Http2Exchange {
     if (ends) up.session.settle(up);
   }
 
+  /** What was sent is kept up to this size; of a body that is known to be larger nothing is, so that it is copied once. */
   get #replayBytesMax(): number {
-    return Math.min(REPLAY_BYTES_MAX, this.downstream.listener.limits.replayBytesMax);
+    const { replayBytesMax } = this.downstream.listener.limits;
+    return this.#contentLength > replayBytesMax ? 0 : replayBytesMax;
   }
 
   #keep(bytes: Uint8Array, start: number, end: number): void {
@@ -238,6 +241,7 @@ export class Http2Exchange {
 
   /** A connection has room: the request leaves. */
   assign(session: Http2Upstream): void {
+    if (this.#finished) return;
     if (this.#waiting) {
       this.#waiting = false;
       this.waitedMs = turnNowMs() - this.#waitStartedMs;
@@ -275,6 +279,7 @@ export class Http2Exchange {
 
   /** No connection could be had. `another`: another endpoint, or the same at another address, may be tried. */
   connectFailed(reason: FailureReason, detail: string, another: boolean): void {
+    if (this.#finished) return;
     this.#waiting = false;
     const endpoint = this.endpoint as Endpoint;
     endpoint.outstanding--;
@@ -320,6 +325,10 @@ export class Http2Exchange {
    * @param unprocessed the endpoint says, or the protocol does, that it has not acted on the request (RFC 9113 §8.7).
    */
   upstreamLost(unprocessed: boolean, detail: string, refusalsMax: number = DEPARTURES_MAX): void {
+    if (this.#finished) {
+      this.up = undefined;
+      return;
+    }
     const dropped = this.up?.droppedBytes ?? 0;
     const complete = ((this.up?.state ?? 0) & REMOTE_ENDED) !== 0;
     this.#credited = Math.max(this.#credited, this.#bodyBytes - dropped);
@@ -348,6 +357,10 @@ export class Http2Exchange {
 
   /** The endpoint has reset its stream. */
   upstreamReset(code: number): void {
+    if (this.#finished) {
+      this.up = undefined;
+      return;
+    }
     if (code === errorCodes.REFUSED_STREAM && !this.responseStarted) {
       const max = this.up?.early === true ? DEPARTURES_MAX : REFUSALS_MAX;
       this.upstreamLost(true, "the endpoint refused the request", max);
@@ -360,10 +373,15 @@ export class Http2Exchange {
       return;
     }
     // The caller hears it as it was said.
+    if (code === errorCodes.NO_ERROR && !this.responseStarted) {
+      this.fail("upstream-reset", "the endpoint reset the stream without an error and without an answer");
+      return;
+    }
     if (this.isGrpc && this.grpcStatus < 0) this.grpcStatus = statusOfReset(code);
     if (!this.responseStarted) this.#status = 502;
-    // Only that nothing was done must not be said when something was.
-    const heard = code === errorCodes.REFUSED_STREAM ? errorCodes.INTERNAL_ERROR : code;
+    // Two codes would be believed: that nothing was done, when something was, and that half an answer is all of it.
+    const lie = code === errorCodes.REFUSED_STREAM || code === errorCodes.NO_ERROR;
+    const heard = lie ? errorCodes.INTERNAL_ERROR : code;
     this.down.session.sendReset(this.down, heard);
     this.#finish(this.responseStarted ? "response-aborted" : "upstream-reset");
   }
@@ -385,6 +403,10 @@ export class Http2Exchange {
 
   /** The endpoint broke the rules. */
   upstreamBroke(reason: FailureReason, detail: string): void {
+    if (this.#finished) {
+      this.#detach(errorCodes.PROTOCOL_ERROR);
+      return;
+    }
     this.endpoint?.noteFailure(false, this.downstream.listener.timeouts);
     this.fail(reason, detail, errorCodes.PROTOCOL_ERROR);
   }
@@ -494,8 +516,8 @@ export class Http2Exchange {
     const info = reasonInfo(reason);
     if (this.isGrpc) this.grpcStatus = info.grpcStatus;
     if (this.responseStarted) {
-      down.session.sendReset(down, errorCodes.INTERNAL_ERROR);
       this.#finish(info.source === "downstream" ? reason : "response-aborted");
+      down.session.sendReset(down, errorCodes.INTERNAL_ERROR);
       return;
     }
     const { decision } = route;
@@ -504,6 +526,7 @@ export class Http2Exchange {
     const { fields, body } = answerOf(reason, context, this.isHead, this.isGrpc);
     this.#status = this.isGrpc ? 200 : info.status;
     const debug = this.#debug ? debugField(route) : undefined;
+    this.#finish(reason);
     const { session } = down;
     session.queue.sendHeaders(down, fields, fields.length, listBytesOf(fields), body.length === 0, debug);
     if (body.length > 0) session.queue.sendData(down, body, 0, body.length, true);
@@ -514,7 +537,6 @@ export class Http2Exchange {
       session.creditAll(down);
       if (!down.holds) session.sendReset(down, errorCodes.NO_ERROR);
     }
-    this.#finish(reason);
   }
 
   /** Leaves the endpoint's side: its stream is reset, a place in the queue is given up. */

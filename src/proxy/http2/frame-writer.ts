@@ -104,6 +104,7 @@ export class FrameWriter extends FrameOutput {
    */
   headers(id: number, fields: readonly Field[], count: number, listBytes: number, ends: boolean, extra?: Field): void {
     const at = this.reserve(listBytes + (extra === undefined ? 0 : extra.size) + HEADERS_ROOM_BYTES);
+    this.writtenId = id;
     const { bytes } = this;
     const encoder = this.#encoder;
     const from = at + FRAME_HEAD_BYTES;

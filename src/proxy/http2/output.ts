@@ -16,13 +16,14 @@ const SPARES_MAX = 64;
 
 const NO_BYTES = new Uint8Array(0);
 const spares: Uint8Array[] = [];
-const dirty: FrameOutput[] = [];
+const dirty: (FrameOutput | undefined)[] = [];
 let dirtyCount = 0;
 
 onTurnEnd(() => {
   // Writing calls back to owners for backlog and errors, and those may write to further connections.
   for (let at = 0; at < dirtyCount; at++) {
     const output = dirty[at] as FrameOutput;
+    dirty[at] = undefined;
     output.queued = false;
     output.flush();
   }
@@ -35,6 +36,9 @@ export class FrameOutput {
   bytes: Uint8Array = NO_BYTES;
   /** Behind the last frame. */
   end = 0;
+  /** The stream of the last HEADERS frame that was written here, and of the last that has left. */
+  writtenId = 0;
+  sentId = 0;
   /** Bytes that were written behind a write that waits, since the wire last took all. */
   waitingBytes = 0;
   /** In the list of outputs that are written when the turn ends. */
@@ -75,6 +79,7 @@ export class FrameOutput {
   flush(): void {
     const { bytes, end } = this;
     if (end === 0) return;
+    const sentBefore = this.#wire.bytesSent;
     this.bytes = NO_BYTES;
     this.end = 0;
     // Behind a write that waits this one waits, too: at its own size, not at that of the buffer.
@@ -82,6 +87,7 @@ export class FrameOutput {
       this.waitingBytes += end;
       this.#wire.writeNow(bytes.slice(0, end), 0, end);
     } else this.#wire.writeNow(bytes, 0, end);
+    if (this.#wire.bytesSent > sentBefore) this.sentId = this.writtenId;
     if (!this.#wire.holds(bytes) && bytes.length === BUFFER_BYTES && spares.length < SPARES_MAX) spares.push(bytes);
   }
 }

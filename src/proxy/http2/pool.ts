@@ -24,6 +24,8 @@ export interface Http2UpstreamContext extends UpstreamContext, SessionContext {
 
 /** Streams that an endpoint is expected to allow before it has said how many: RFC 9113 §6.5.2 advises no fewer. */
 const CAPACITY_EXPECTED = 100;
+/** Streams that leave on the first connection before its SETTINGS have come, which servers send at once. */
+const EARLY_STREAMS = 16;
 
 /** Connections to one endpoint. */
 export class Http2Pool implements Pool {
@@ -39,8 +41,9 @@ export class Http2Pool implements Pool {
   readonly #connecting = new Set<Http2Upstream>();
   /** Connections that are over and wait for the endpoint to close its side. */
   readonly #closing = new Set<Http2Upstream>();
-  /** Streams that a new connection is expected to take: what the endpoint allowed on the last one. */
-  expectedCapacity = CAPACITY_EXPECTED;
+  /** Streams that a new connection is expected to take, and that leave before it says how many: what the last one allowed. */
+  #expectedCapacity = CAPACITY_EXPECTED;
+  earlyStreams = EARLY_STREAMS;
   #waiting: Http2Exchange[] = [];
   /** Connections being made, look-ups of the name included. */
   #pendingConnects = 0;
@@ -136,7 +139,7 @@ export class Http2Pool implements Pool {
   #connectForWaiting(): void {
     const unsettled = this.#sessions.filter((session) => !session.settingsSeen).length;
     while (
-      this.#waiting.length > (this.#pendingConnects + unsettled) * this.expectedCapacity &&
+      this.#waiting.length > (this.#pendingConnects + unsettled) * this.#expectedCapacity &&
       this.#size < this.context.limits.upstreamConnectionsMax &&
       !this.#closed
     ) {
@@ -206,7 +209,8 @@ export class Http2Pool implements Pool {
 
   /** The endpoint has told how many streams it allows. */
   noteCapacity(streams: number): void {
-    this.expectedCapacity = Math.max(1, Math.min(streams, CAPACITY_EXPECTED));
+    this.#expectedCapacity = Math.max(1, Math.min(streams, CAPACITY_EXPECTED));
+    this.earlyStreams = this.#expectedCapacity;
   }
 
   /** The connection has its first stream. */

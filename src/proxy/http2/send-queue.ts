@@ -91,7 +91,7 @@ export class SendQueue {
         writer.data(stream.id, bytes, at, at + take, ends && at + take === end);
         stream.sendWindow -= take;
         this.#window -= take;
-        budgets.dataSent(take, ends && at + take === end);
+        budgets.dataSent(take, take < Math.min(end - at, writer.maxFrameBytes));
         at += take;
         if (at === end) break;
       }
@@ -121,6 +121,7 @@ export class SendQueue {
   block(stream: Http2Stream): void {
     if (stream.blocked || !stream.holds) return;
     stream.blocked = true;
+    stream.progressMs = coarse.nowMs;
     this.#blocked.push(stream);
   }
 
@@ -171,7 +172,7 @@ export class SendQueue {
     } else writer.push(bytes, start, from + take);
     stream.sendWindow -= take;
     this.#window -= take;
-    budgets.dataSent(take, last);
+    budgets.dataSent(take, !whole && take < writer.maxFrameBytes);
     stream.impatient = false;
     stream.release(take, whole);
     noteTaken(stream, take);

@@ -99,6 +99,8 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   #dataEnds = false;
   /** By how much windows have grown for readers on this connection. */
   #widenedBytes = 0;
+  /** What the peer will be ended for as soon as nobody is in the middle of anything. */
+  #offence: AbuseKind | undefined = undefined;
   /** Bytes of answers to control frames since the peer last took all that was sent. */
   #controlBytes = 0;
   /** Coarse time when a PING of ours went out that is not answered; 0: none. */
@@ -140,10 +142,16 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   // ---------------------------------------------------------------- receiving
 
   onBytes(received: Uint8Array, end: number): void {
-    if (this.ended) return;
     this.heardMs = coarse.nowMs;
+    if (this.ended) return;
     this.reader.take(received, 0, end);
+    this.judge();
     this.holdBack();
+  }
+
+  /** Ends the connection of a peer that has been found out while others were being served. */
+  protected judge(): void {
+    if (this.#offence !== undefined) this.offend(this.#offence);
   }
 
   /** Reads no further from a client that asks and does not read: its requests wait in the kernel. */
@@ -465,7 +473,8 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   #noteControl(bytes: number): void {
     if (!this.wire.backlogged) return;
     this.#controlBytes += bytes;
-    if (this.#controlBytes > this.context.limits.http2OutgoingControlBytesMax) this.offend("outgoing-control");
+    // Not at once: whoever is writing now may be in the middle of something that concerns many exchanges.
+    if (this.#controlBytes > this.context.limits.http2OutgoingControlBytesMax) this.#offence = "outgoing-control";
   }
 
   #sendWindowUpdate(id: number, increment: number): void {
@@ -650,11 +659,12 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
 
   /** Deadlines that both sides share: incomplete frames, silence, and the end. True when the connection has ended. */
   protected sweepSession(nowMs: number): boolean {
-    const { headMs, lingerMs, stalledMs } = this.context.timeouts;
+    const { headMs, stalledMs } = this.context.timeouts;
     if (this.ended) {
-      if (nowMs - this.#endedMs >= Math.max(lingerMs, 1)) this.wire.destroy();
+      this.#sweepEnded(nowMs);
       return true;
     }
+    this.judge();
     const partialMs = this.#blockMs === 0 ? this.reader.partialMs : this.#blockMs;
     if (partialMs !== 0 && headMs > 0 && nowMs - partialMs >= headMs) {
       this.fail(errorCodes.ENHANCE_YOUR_CALM, `a frame or header block was not complete within ${headMs} ms`);
@@ -669,19 +679,32 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     return this.#sweepPing(nowMs);
   }
 
+  /** What was sent last may take a while to be read, and closing before the peer has read it would destroy it (RFC 9112 §9.6). */
+  #sweepEnded(nowMs: number): void {
+    const { lingerMs, stalledMs } = this.context.timeouts;
+    const lastMs = Math.max(this.#endedMs, this.heardMs, this.wire.lastProgressMs);
+    const limitMs = this.wire.backlogged ? stalledMs : Math.max(lingerMs, 1);
+    if (limitMs > 0 && nowMs - lastMs >= limitMs) this.wire.destroy();
+  }
+
   /** Asks a peer that has been silent while streams wait for it, and gives up one that does not answer. */
   #sweepPing(nowMs: number): boolean {
     const { http2PingMs, http2PingTimeoutMs } = this.context.timeouts;
+    // What it takes shows that it lives as well as what it says; behind what it does not take, a PING would not be heard.
+    const aliveMs = Math.max(this.heardMs, this.wire.lastProgressMs);
+    if (this.wire.backlogged || this.wire.paused) {
+      this.#pingSentMs = 0;
+      return false;
+    }
     if (this.#pingSentMs !== 0) {
-      // Any frame shows that it lives.
-      if (this.heardMs > this.#pingSentMs) this.#pingSentMs = 0;
+      if (aliveMs > this.#pingSentMs) this.#pingSentMs = 0;
       else if (http2PingTimeoutMs > 0 && nowMs - this.#pingSentMs >= http2PingTimeoutMs) {
         this.fail(errorCodes.NO_ERROR, `no answer to PING within ${http2PingTimeoutMs} ms`);
         return true;
       }
       return false;
     }
-    if (http2PingMs === 0 || this.streams.size === 0 || nowMs - this.heardMs < http2PingMs) return false;
+    if (http2PingMs === 0 || this.streams.size === 0 || nowMs - aliveMs < http2PingMs) return false;
     this.#pingSentMs = nowMs;
     this.writer.ping(false, PING_PAYLOAD, 0);
     return false;

@@ -90,7 +90,7 @@ export class Http2Upstream extends Http2Session {
   /** How many more streams may be opened now. */
   get capacity(): number {
     if (this.leaving || this.ended || this.wire.gone || this.full) return 0;
-    const allowed = this.settingsSeen ? this.peer.maxConcurrentStreams : this.pool.expectedCapacity;
+    const allowed = this.settingsSeen ? this.peer.maxConcurrentStreams : this.pool.earlyStreams;
     return Math.min(allowed, this.context.limits.http2UpstreamStreamsMax) - this.streams.size;
   }
 
@@ -214,12 +214,13 @@ export class Http2Upstream extends Http2Session {
     this.leaving = true;
     if (!this.#connected) return;
     this.#remove();
-    const sent = this.wire.bytesSent > 0;
-    this.streams.forEach((stream) => {
+    // What has not left the process cannot have been acted on.
+    const { sentId } = this.writer;
+    this.streams.forEach((stream, id) => {
       this.abandon(stream);
       if (this.#speaksHttp1) stream.exchange.upstreamBroke("upstream-version-unsupported", detail);
       else if (cause === "violated") stream.exchange.upstreamBroke("upstream-protocol-error", detail);
-      else stream.exchange.upstreamLost(!sent, detail);
+      else stream.exchange.upstreamLost(id > sentId, detail);
     });
   }
 
