@@ -5,7 +5,6 @@ import { eventually } from "../support/quiet.ts";
 import { describeRelay } from "../support/sidecar.ts";
 
 const propagated = [
-  ["NO_ERROR", codes.noError],
   ["PROTOCOL_ERROR", codes.protocolError],
   ["INTERNAL_ERROR", codes.internalError],
   ["CANCEL", codes.cancel],

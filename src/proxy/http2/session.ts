@@ -87,8 +87,9 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   heardMs = coarse.nowMs;
   /** We have sent the GOAWAY that ends it, or the peer is gone: nothing more is taken in. */
   ended = false;
-  /** Coarse time of `ended`. */
+  /** Coarse time of `ended`, and why. */
   #endedMs = 0;
+  #endCause: EndCause = "closed";
   protected readonly reader: FrameReader;
   readonly #blocks: FieldBlocks;
   /** Since when a header block is not complete; 0: none is open. */
@@ -626,6 +627,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     if (this.ended) return;
     this.ended = true;
     this.#endedMs = coarse.nowMs;
+    this.#endCause = cause;
     this.sessionEnded(detail, cause);
     this.writer.flush();
     this.wire.end();
@@ -682,8 +684,9 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
   /** What was sent last may take a while to be read, and closing before the peer has read it would destroy it (RFC 9112 §9.6). */
   #sweepEnded(nowMs: number): void {
     const { lingerMs, stalledMs } = this.context.timeouts;
-    const lastMs = Math.max(this.#endedMs, this.heardMs, this.wire.lastProgressMs);
-    const limitMs = this.wire.backlogged ? stalledMs : Math.max(lingerMs, 1);
+    const patient = this.#endCause === "closed";
+    const lastMs = patient ? Math.max(this.#endedMs, this.heardMs, this.wire.lastProgressMs) : this.#endedMs;
+    const limitMs = patient && this.wire.backlogged ? stalledMs : Math.max(lingerMs, 1);
     if (limitMs > 0 && nowMs - lastMs >= limitMs) this.wire.destroy();
   }
 
