@@ -1,6 +1,9 @@
 // END_STREAM closes one direction and says nothing about the other (RFC 9113 §5.1).
 import { expect, test } from "vitest";
+import { codes } from "../support/http2-frames.ts";
 import { exchange, get, post, startHttp2Trio } from "../support/http2-sidecar.ts";
+import { eventually } from "../support/quiet.ts";
+import { endpointState } from "../support/requests.ts";
 import { describeRelay } from "../support/sidecar.ts";
 
 describeRelay("each direction ends on its own", (mode) => {
@@ -29,6 +32,24 @@ describeRelay("each direction ends on its own", (mode) => {
     got.allow(100_000);
     expect((await got.complete()).bytesReceived).toBe(70_000);
   });
+
+  test.each(["stays", "leaves"])(
+    "an early response, and a rest that the endpoint never takes: its client %s, it ends",
+    async (how) => {
+      const trio = await startHttp2Trio({ ...mode, timeouts: { stalledMs: 400 } });
+      const { asked, got } = await exchange(trio, post(), { endStream: false });
+      got.peer.credit = "connection";
+      got.respond(200, "early");
+      await asked.complete();
+      await asked.pour([Buffer.alloc(70_000, "x")]);
+      await got.received(65_535);
+      if (how === "leaves") trio.client.abort();
+      expect(await got.wasReset()).toBe(codes.cancel);
+      await eventually(() => endpointState(trio.sidecar)?.outstanding === 0);
+      expect(endpointState(trio.sidecar)).toMatchObject({ idle: 1, active: 0 });
+      expect(await trio.sidecar.metric("sidelane_active_requests")).toBe(0);
+    },
+  );
 
   test("an early request, and a response whose end waits for the client's window: it arrives whole", async () => {
     const trio = await startHttp2Trio(mode);

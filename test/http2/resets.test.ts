@@ -41,6 +41,16 @@ describeRelay("RST_STREAM", (mode) => {
     expect(trio.backend.connections).toHaveLength(1);
   });
 
+  test("NO_ERROR of the endpoint within a response is told as an error: nobody may take what there is for all of it", async () => {
+    const trio = await startHttp2Trio(mode);
+    const { asked, got } = await exchange(trio);
+    got.head([[":status", "200"]]).data("some");
+    await asked.received(4);
+    got.reset(codes.noError);
+    expect(await asked.wasReset()).toBe(codes.internalError);
+    expect(asked.ended).toBe(false);
+  });
+
   test("of the endpoint before a response reaches the client with its code", async () => {
     const trio = await startHttp2Trio(mode);
     for (const code of [codes.cancel, codes.internalError, codes.http11Required]) {
