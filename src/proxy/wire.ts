@@ -10,6 +10,8 @@
 // Flow control: `onBacklog` is called when a write is not taken as a whole: the owner pauses whoever feeds this connection;
 // `onDrain` when all has been taken: it resumes them. Between the two at most two reads accumulate, 128 KiB: an arena that is
 // full is written at once.
+//
+// Long because a wire is the same to its owner in each of its three ways: a bare handle, a socket of Node, TLS above one.
 import net from "node:net";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { coarse, onTurnEnd, wantTurnEnd } from "../base/clock.ts";
@@ -140,6 +142,8 @@ export class Wire {
   /** When the last bytes came or went, coarse: for deadlines on progress. */
   lastProgressMs = coarse.nowMs;
   bytesSent = 0;
+  /** Coarse time when the peer last took something that had been waiting for it; 0: it never did. */
+  drainedMs = 0;
   #handle: NativeHandle | null = null;
   #request: WriteRequest | undefined;
   #queuedWrites = 0;
@@ -345,6 +349,7 @@ export class Wire {
 
   #noteWritten(): void {
     this.lastProgressMs = coarse.nowMs;
+    if (this.backlogged) this.drainedMs = coarse.nowMs;
     if (this.#queuedWrites === 0) this.#queuedBuffer = undefined;
     if (!this.backlogged || this.#queuedWrites > 0 || this.#dead || this.closed) return;
     this.backlogged = false;

@@ -33,7 +33,9 @@ async function startScene(
   over: "cleartext" | "tls" = "cleartext",
 ): Promise<Scene> {
   const app = await startHttp2WebSocketApp(serve);
-  const sidecar = await (over === "tls" ? startTlsSidecar(app.name, options) : startSidecar({ target: app.name, ...options }));
+  const sidecar = await (over === "tls"
+    ? startTlsSidecar(app.name, options)
+    : startSidecar({ target: app.name, ...options }));
   const session = over === "tls" ? connectTls(sidecar) : await connectHttp2(sidecar.port());
   expect((await fetchHttp2(session)).body).toBe("hello");
   await extendedConnectOf(session);
@@ -150,42 +152,45 @@ for (const over of ["cleartext", "tls"] as const) {
       expect((await fetchHttp2(session)).body).toBe("hello");
     });
 
-    test.each(["client", "server"])("a %s that does not read holds the other side back, and nobody else", async (slow) => {
-      const { app, session } = await start((socket) => {
-        socket.on("message", (message: Buffer) => {
-          if (message.length < 100) socket.send(message);
+    test.each(["client", "server"])(
+      "a %s that does not read holds the other side back, and nobody else",
+      async (slow) => {
+        const { app, session } = await start((socket) => {
+          socket.on("message", (message: Buffer) => {
+            if (message.length < 100) socket.send(message);
+          });
         });
-      });
-      const client = await openWebSocket(session);
-      const neighbour = await openWebSocket(session);
-      const server = (app.served[0] as { readonly socket: WebSocket }).socket;
-      const [reader, writer] = slow === "client" ? [client.socket, server] : [server, client.socket];
-      let received = 0;
-      reader.on("message", () => received++);
-      reader.pause();
-      const block = randomBytes(64 * KIB);
-      let sent = 0;
-      const more = (error?: Error): void => {
-        if (error instanceof Error || sent >= 1000) return;
-        sent++;
-        writer.send(block, more);
-      };
-      const growth = memoryGrowth();
-      more();
-      // Windows of the two connections' streams, and what the two ends keep themselves.
-      expect(await untilQuiet(() => sent)).toBeLessThan(100);
-      expect(received).toBe(0);
-      expect(growth()).toBeLessThan(16 * MIB);
-      for (let n = 0; n < 100; n++) {
-        neighbour.socket.send(`${n}`);
-        expect(String(await neighbour.message())).toBe(`${n}`);
-      }
-      expect((await fetchHttp2(session)).body).toBe("hello");
-      const held = sent;
-      reader.resume();
-      await eventually(() => received >= held && sent > held);
-      reader.terminate();
-    });
+        const client = await openWebSocket(session);
+        const neighbour = await openWebSocket(session);
+        const server = (app.served[0] as { readonly socket: WebSocket }).socket;
+        const [reader, writer] = slow === "client" ? [client.socket, server] : [server, client.socket];
+        let received = 0;
+        reader.on("message", () => received++);
+        reader.pause();
+        const block = randomBytes(64 * KIB);
+        let sent = 0;
+        const more = (error?: Error): void => {
+          if (error instanceof Error || sent >= 1000) return;
+          sent++;
+          writer.send(block, more);
+        };
+        const growth = memoryGrowth();
+        more();
+        // Windows of the two connections' streams, and what the two ends keep themselves.
+        expect(await untilQuiet(() => sent)).toBeLessThan(100);
+        expect(received).toBe(0);
+        expect(growth()).toBeLessThan(16 * MIB);
+        for (let n = 0; n < 100; n++) {
+          neighbour.socket.send(`${n}`);
+          expect(String(await neighbour.message())).toBe(`${n}`);
+        }
+        expect((await fetchHttp2(session)).body).toBe("hello");
+        const held = sent;
+        reader.resume();
+        await eventually(() => received >= held && sent > held);
+        reader.terminate();
+      },
+    );
 
     test("many at once, with ordinary requests between them, do not disturb one another", async () => {
       const { app, sidecar, session } = await start();

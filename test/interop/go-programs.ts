@@ -7,11 +7,14 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
+import { findGo } from "../support/toolchains.ts";
 import type { InteropServer } from "./js-server.ts";
 
 const run = promisify(execFile);
 
 const VERSION = "1.85.0";
+/** Its go.mod asks for 1.26, which Go fetches by itself from this version on, unless it is told not to. */
+const GO_MINOR = 21;
 const folder = join(
   import.meta.dirname,
   "..",
@@ -33,17 +36,14 @@ export async function installGoPrograms(): Promise<void> {
   const built = ["client", "server"].map((program) => access(join(folder, program)));
   if ((await Promise.allSettled(built)).every(({ status }) => status === "fulfilled")) return;
   const packages = ["client", "server"].map((program) => `google.golang.org/grpc/interop/${program}@v${VERSION}`);
-  try {
-    await run("go", ["install", ...packages], { env: { ...process.env, GOBIN: folder } });
-  } catch (error) {
-    const { code, stderr } = error as NodeJS.ErrnoException & { readonly stderr?: string };
-    throw new Error(
-      code === "ENOENT"
-        ? "go is missing: install it (https://go.dev/dl/), or leave these tests out"
-        : `go install failed: ${stderr}`,
-      { cause: error },
-    );
-  }
+  const go = await findGo(GO_MINOR, `the interop programs of gRPC ${VERSION}`);
+  await run(go, ["install", ...packages], { env: { ...process.env, GOBIN: folder } }).catch(
+    (error: { readonly stderr?: string }) => {
+      throw new Error(`the interop programs cannot be built (\`go install\`): ${error.stderr ?? "go cannot be run"}`, {
+        cause: error,
+      });
+    },
+  );
 }
 
 /** The cases that the client knows, as its help lists them. */

@@ -1,9 +1,10 @@
 // The Autobahn test suite, the conformance suite of WebSocket: how it is had, run and read.
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { findPython2 } from "./toolchains.ts";
 
 const run = promisify(execFile);
 
@@ -38,7 +39,7 @@ export type Report = Readonly<Record<string, Readonly<Record<string, CaseResult>
 
 /** Installs it unless it is there; rejects with a sentence that says what is missing. */
 export async function installAutobahn(): Promise<Autobahn> {
-  const python = await findPython();
+  const python = await findPython2("the Autobahn test suite");
   const folder = join(tools, `autobahn-${VERSION}`);
   const there = await stat(folder).then(
     () => true,
@@ -53,21 +54,6 @@ export async function installAutobahn(): Promise<Autobahn> {
   });
   await rename(unfinished, folder);
   return { python, folder };
-}
-
-/** Python 2.7 on the path, or one that pyenv keeps. */
-async function findPython(): Promise<string> {
-  const versions = join(process.env["PYENV_ROOT"] ?? join(homedir(), ".pyenv"), "versions");
-  const kept = await readdir(versions).catch(() => []);
-  const candidates = kept.filter((name) => name.startsWith("2.7")).map((name) => join(versions, name, "bin/python2.7"));
-  for (const python of ["python2.7", ...candidates]) {
-    const works = await run(python, ["-m", "pip", "--version"]).then(
-      () => true,
-      () => false,
-    );
-    if (works) return python;
-  }
-  throw new Error("Python 2.7 with pip is missing: install it (`pyenv install 2.7.18`), or leave this test out");
 }
 
 /** Runs the cases against each of the servers, ports of this machine by name. */

@@ -12,12 +12,15 @@ import { startProxy } from "../../src/proxy/start.ts";
 import { TableCell } from "../../src/routing/table-cell.ts";
 import { Telemetry } from "../../src/telemetry/metrics.ts";
 import { makeAuthority } from "./certificates.ts";
+import { findGo } from "./toolchains.ts";
 
 const run = promisify(execFile);
 
 /** Version 2.6.0. Go knows it by its commit, because its tag lacks the suffix that Go wants of a second major version. */
 const VERSION = "v0.0.0-20200804131034-70ac22940108";
 const MODULE = `github.com/summerwind/h2spec/cmd/h2spec@${VERSION}`;
+/** `go install` of a given version came with 1.16. */
+const GO_MINOR = 16;
 const tools = join(import.meta.dirname, "..", "..", "node_modules", ".cache", "sidelane-tools");
 
 /** One case of the suite and how it went. */
@@ -38,13 +41,9 @@ export async function installH2spec(): Promise<string> {
     () => false,
   );
   if (there) return program;
-  await run("go", ["version"]).catch(() => {
-    throw new Error(
-      "go is missing: install it (`apt-get install golang-go`, or https://go.dev/dl), or leave this test out",
-    );
-  });
+  const go = await findGo(GO_MINOR, "h2spec");
   await mkdir(tools, { recursive: true });
-  await run("go", ["install", MODULE], { env: { ...process.env, GOBIN: tools } }).catch((error: Error) => {
+  await run(go, ["install", MODULE], { env: { ...process.env, GOBIN: tools } }).catch((error: Error) => {
     throw new Error(`h2spec cannot be built (\`go install ${MODULE}\`): ${error.message}`);
   });
   await rename(join(tools, "h2spec"), program);

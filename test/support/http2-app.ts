@@ -12,7 +12,7 @@ import {
   createServer,
 } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { pipeline } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
 import { onTestFinished } from "vitest";
 import { bodyStream, streamDigest } from "./stream.ts";
 
@@ -123,8 +123,14 @@ export async function fetchHttp2(
   headers: OutgoingHttpHeaders = {},
 ): Promise<{ readonly status: number; readonly body: string; readonly head: ResponseHead }> {
   const stream = send(session, headers);
-  const head = await responseOf(stream);
+  const [head, body] = await Promise.all([responseOf(stream), textOf(stream)]);
+  return { status: head[":status"] ?? 0, body, head };
+}
+
+/** Resolves with the body of a response. Called at once: node:http2 throws away what nobody reads of a closed stream. */
+export async function textOf(stream: ClientHttp2Stream): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return { status: head[":status"] ?? 0, body: Buffer.concat(chunks).toString(), head };
+  stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await finished(stream, { writable: false });
+  return Buffer.concat(chunks).toString();
 }

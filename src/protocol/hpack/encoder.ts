@@ -5,7 +5,7 @@
 // to read (bench/micro/hpack.ts has the reading), where a whole head otherwise takes 100: on the networks between services, no win.
 import { copyBytes } from "../bytes.ts";
 import { fieldIds } from "../http2/field-ids.ts";
-import { BLOCK_START_BYTES_MAX, type Field, TABLE_BYTES_DEFAULT } from "./field.ts";
+import { type Field, TABLE_BYTES_DEFAULT } from "./field.ts";
 import { EncoderTable, NOT_FOUND } from "./encoder-table.ts";
 
 /** A short cookie can be guessed entry by entry (RFC 7541 §7.1). */
@@ -106,11 +106,6 @@ export class HpackEncoder {
     if (nameIndex === 0) to = writeString(out, to, field.bytes, field.nameStart, field.nameEnd);
     return writeString(out, to, field.bytes, field.valueStart, field.valueEnd);
   }
-}
-
-/** The most bytes that a block of one field can take. */
-export function encodedBytesMax(field: Field): number {
-  return field.size + BLOCK_START_BYTES_MAX;
 }
 
 function policyOf(field: Field): number {

@@ -28,16 +28,6 @@ export const fieldFaults = {
 /** One of `fieldFaults`. */
 export type FieldFault = (typeof fieldFaults)[keyof typeof fieldFaults];
 
-/** For people, by `FieldFault`: continues "the field ...". */
-export const fieldFaultTexts: readonly string[] = [
-  "is well-formed",
-  "has no name",
-  "has a name with an upper case letter",
-  "has a name with a character that names cannot have",
-  "has a value with a control character",
-  "has a value that begins or ends with white space",
-];
-
 /** A header field: `bytes[nameStart, nameEnd)` and `bytes[valueStart, valueEnd)`. Everything but the cache is constant. */
 export class Field {
   readonly bytes: Uint8Array;

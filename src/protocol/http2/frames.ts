@@ -31,6 +31,7 @@ export const FRAME_HEAD_BYTES = 9;
 export const RST_STREAM_BYTES: number = FRAME_HEAD_BYTES + 4;
 export const WINDOW_UPDATE_BYTES: number = FRAME_HEAD_BYTES + 4;
 export const PING_BYTES: number = FRAME_HEAD_BYTES + 8;
+/** It has no payload. @alias */
 export const SETTINGS_ACK_BYTES: number = FRAME_HEAD_BYTES;
 /** Bytes of a GOAWAY frame without debug data. */
 export const GOAWAY_BYTES: number = FRAME_HEAD_BYTES + 8;
@@ -74,7 +75,7 @@ export function readUint32(bytes: Uint8Array, at: number): number {
 }
 
 /** Writes `value` in four bytes. */
-export function writeUint32(out: Uint8Array, at: number, value: number): number {
+function writeUint32(out: Uint8Array, at: number, value: number): number {
   out[at] = value >>> 24;
   out[at + 1] = value >>> 16;
   out[at + 2] = value >>> 8;

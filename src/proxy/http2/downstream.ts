@@ -24,7 +24,7 @@ import { viaHolds } from "./recognise.ts";
 import { block } from "./field-blocks.ts";
 import { listBytesOf } from "./send-queue.ts";
 import { type EndCause, Http2Session, type SessionContext } from "./session.ts";
-import { Http2Stream } from "./stream.ts";
+import type { Http2Stream } from "./stream.ts";
 
 /** What the HTTP/2 connections of one listener share. */
 export interface Http2Listener extends SessionContext {

@@ -10,6 +10,9 @@
 //
 // Backpressure: see stream.ts. While no connection is there, the body waits in `#body`, at most one window of it; what was
 // sent stays there for another attempt as long as it is small and no response has begun.
+//
+// Long because the steps above share one state, and any of them may be the last: apart, each would have to ask the others
+// whether the exchange still lives.
 import { coarse, turnNowMs } from "../../base/clock.ts";
 import type { FailureReason, Reason } from "../../base/reasons.ts";
 import { reasonInfo } from "../../base/reasons.ts";
@@ -17,7 +20,6 @@ import { statusOfField, statusOfHttp, statusOfReset } from "../../protocol/grpc/
 import { parseGrpcTimeout, writeGrpcTimeout } from "../../protocol/grpc/timeout.ts";
 import { hashOf, type Field, type FieldBlock } from "../../protocol/hpack/field.ts";
 import { errorCodes, errorName } from "../../protocol/http2/error-codes.ts";
-import { FRAME_HEAD_BYTES } from "../../protocol/http2/frames.ts";
 import { fieldIds } from "../../protocol/http2/field-ids.ts";
 import type { Http2RequestHead } from "../../protocol/http2/request-head.ts";
 import type { Http2ResponseHead } from "../../protocol/http2/response-head.ts";
@@ -34,14 +36,20 @@ import { Http2Stream } from "./stream.ts";
 import type { Http2Upstream } from "./upstream.ts";
 
 /** How often an endpoint may refuse one request before that is the answer; each time says that nothing was done. */
-const REFUSALS_MAX = 3;
-/** How often a request may meet a connection that is just ending. Each time it is another connection. */
+export const REFUSALS_MAX = 3;
+/** How often a request may meet a connection that is just ending, but has served others. */
 const DEPARTURES_MAX = 100;
+/** How often it may be refused by an endpoint that had not yet told its settings. */
+const EARLY_REFUSALS_MAX = 5;
 /** Addresses of one name that are tried for one request. */
 const ADDRESS_ATTEMPTS_MAX = 3;
 /** After the caller's deadline the endpoint may have an answer on its way; ours comes a little later. */
 const DEADLINE_GRACE_MS = 200;
 const NONE_TRIED: readonly Endpoint[] = [];
+/** Lists of fields that exchanges have given back: growing one for each request would be a sixth of what it allocates. */
+const spareLists: Field[][] = [];
+const SPARE_LISTS_MAX = 256;
+const NO_FIELD = ownField("x", "");
 
 /** One request and its response. */
 export class Http2Exchange {
@@ -73,7 +81,7 @@ export class Http2Exchange {
   grpcStatus = -1;
 
   /** The request head as it is forwarded. */
-  readonly #fields: Field[] = [];
+  readonly #fields: Field[];
   #fieldCount = 0;
   #listBytes = 0;
   readonly #path: Field | undefined;
@@ -119,7 +127,9 @@ export class Http2Exchange {
     this.down.bodyRemaining = head.contentLength;
     this.down.state |= HEAD_RECEIVED;
     const { fields, count } = block;
-    for (let i = 0; i < count; i++) this.#fields.push(fields[i] as Field);
+    const kept = spareLists.pop() ?? [];
+    for (let i = 0; i < count; i++) kept[i] = fields[i] as Field;
+    this.#fields = kept;
     this.#fieldCount = count;
     this.#listBytes = block.listBytes;
     if (head.maxForwards > 0 && (head.isOptions || head.isTrace)) this.#countForward(head.maxForwards);
@@ -248,10 +258,12 @@ export class Http2Exchange {
     }
     const late = this.waitedMs >= 0 || this.#refusals > 0 || this.#retried;
     if (late && this.#timeoutAt !== -1) this.#shortenTimeout();
+    const { listener } = this.downstream;
+    if (session.peer.enableConnectProtocol && !listener.connectProtocol) session.pool.announceConnectProtocol();
     const up = session.open(this);
     this.up = up;
     const ends = this.requestDone && this.#bodyBytes === 0 && this.#trailers === undefined;
-    const { via } = this.downstream.listener;
+    const { via } = listener;
     session.queue.sendHeaders(up, this.#fields, this.#fieldCount, this.#listBytes, ends, via);
     if (ends) {
       session.settle(up);
@@ -262,7 +274,7 @@ export class Http2Exchange {
     up.prepaidBytes = this.#credited;
     const replayable = this.#bodyBytes <= this.#replayBytesMax;
     const body = this.#body ?? [];
-    if (replayable) for (const piece of body) up.hold(piece.bytes, FRAME_HEAD_BYTES, piece.end);
+    if (replayable) for (const piece of body) up.hold(piece.bytes, piece.from, piece.end);
     else up.holdPieces(body, this.#bodyBytes);
     up.endHeld = this.requestDone;
     up.trailersHeld = this.#trailers;
@@ -362,7 +374,7 @@ export class Http2Exchange {
       return;
     }
     if (code === errorCodes.REFUSED_STREAM && !this.responseStarted) {
-      const max = this.up?.early === true ? DEPARTURES_MAX : REFUSALS_MAX;
+      const max = this.up?.early === true ? EARLY_REFUSALS_MAX : REFUSALS_MAX;
       this.upstreamLost(true, "the endpoint refused the request", max);
       return;
     }
@@ -577,6 +589,15 @@ export class Http2Exchange {
     }
     this.#dropEndpoint();
     this.#body = undefined;
+    this.#giveListBack();
+  }
+
+  /** Nothing is sent again after the end: the list serves the next request, and keeps no field alive. */
+  #giveListBack(): void {
+    if (this.#fieldCount === 0 || spareLists.length === SPARE_LISTS_MAX) return;
+    this.#fields.fill(NO_FIELD, 0, this.#fieldCount);
+    this.#fieldCount = 0;
+    spareLists.push(this.#fields);
   }
 
   /** Deadlines; once per tick of the coarse clock. */
@@ -598,7 +619,11 @@ export class Http2Exchange {
     } else if (up !== undefined && up.holds && past(up.progressMs, timeouts.stalledMs, nowMs)) {
       this.fail("upstream-timeout", `the endpoint took nothing of the request for ${timeouts.stalledMs} ms`);
     } else if (this.isTunnel) this.#sweepTunnel(nowMs);
-    else if (!this.requestDone && !this.responseStarted) {
+    else if ((down.state & LOCAL_ENDED) !== 0 && past(down.progressMs, timeouts.bodyMs, nowMs)) {
+      // It has the whole answer and does not end its request.
+      this.#detach(errorCodes.CANCEL);
+      this.#noLongerWanted(errorCodes.NO_ERROR);
+    } else if (!this.requestDone && !this.responseStarted) {
       const stalled = up !== undefined && !up.holds;
       // A stream of messages may be silent for long, and its server may wait for the next: only HTTP without gRPC ends here.
       if (stalled && !this.isGrpc && past(down.progressMs, timeouts.bodyMs, nowMs)) {

@@ -23,7 +23,6 @@ import {
   writeWindowUpdate,
 } from "../../protocol/http2/frames.ts";
 import type { PeerSettings } from "../../protocol/http2/settings.ts";
-import type { Wire } from "../wire.ts";
 import { TABLE_BYTES } from "./field-blocks.ts";
 import { FrameOutput } from "./output.ts";
 
@@ -37,10 +36,6 @@ export class FrameWriter extends FrameOutput {
   /** The peer's SETTINGS_MAX_FRAME_SIZE. */
   maxFrameBytes = FRAME_BYTES_DEFAULT;
   readonly #encoder = new HpackEncoder(TABLE_BYTES);
-
-  constructor(wire: Wire) {
-    super(wire);
-  }
 
   /** From now on frames are as the peer has told. */
   follow(peer: PeerSettings): void {
@@ -104,7 +99,8 @@ export class FrameWriter extends FrameOutput {
    */
   headers(id: number, fields: readonly Field[], count: number, listBytes: number, ends: boolean, extra?: Field): void {
     const at = this.reserve(listBytes + (extra === undefined ? 0 : extra.size) + HEADERS_ROOM_BYTES);
-    this.writtenId = id;
+    // Trailers belong to an older stream.
+    if (id > this.writtenId) this.writtenId = id;
     const { bytes } = this;
     const encoder = this.#encoder;
     const from = at + FRAME_HEAD_BYTES;

@@ -138,8 +138,10 @@ export class Http2Pool implements Pool {
 
   #connectForWaiting(): void {
     const unsettled = this.#sessions.filter((session) => !session.settingsSeen).length;
+    // An endpoint that allows no streams at all would allow none on further connections either.
+    if (this.#expectedCapacity === 0 && this.#sessions.length + this.#pendingConnects > 0) return;
     while (
-      this.#waiting.length > (this.#pendingConnects + unsettled) * this.#expectedCapacity &&
+      this.#waiting.length > (this.#pendingConnects + unsettled) * Math.max(1, this.#expectedCapacity) &&
       this.#size < this.context.limits.upstreamConnectionsMax &&
       !this.#closed
     ) {
@@ -209,8 +211,13 @@ export class Http2Pool implements Pool {
 
   /** The endpoint has told how many streams it allows. */
   noteCapacity(streams: number): void {
-    this.#expectedCapacity = Math.max(1, Math.min(streams, CAPACITY_EXPECTED));
+    this.#expectedCapacity = Math.min(streams, CAPACITY_EXPECTED);
     this.earlyStreams = this.#expectedCapacity;
+  }
+
+  /** The endpoint accepts extended CONNECT: listeners that lead to it can, too. */
+  announceConnectProtocol(): void {
+    this.context.noteConnectProtocol(this.endpoint);
   }
 
   /** The connection has its first stream. */

@@ -29,7 +29,8 @@ export class SendQueue {
   /** What the peer allows us to send on the connection. */
   #window = WINDOW_BYTES_DEFAULT;
   /** Streams that have something which has to wait. */
-  #blocked: Http2Stream[] = [];
+  readonly #blocked: Http2Stream[] = [];
+  #pumping = false;
   readonly #session: Http2Session;
 
   constructor(session: Http2Session) {
@@ -134,19 +135,24 @@ export class SendQueue {
 
   /** Sends what is held, a frame of each stream in turn, as far as windows and wire allow. */
   pump(): void {
+    // What ends here makes room for others, which may want to send at once: the loop below comes to them.
+    if (this.#pumping) return;
+    this.#pumping = true;
     const session = this.#session;
-    let at = 0;
+    const blocked = this.#blocked;
+    let passed = 0;
     // Streams that cannot send now are passed over and stay where they are; those that can go to the end of the list.
-    while (this.#blocked.length > at && !session.wire.backlogged && !session.ended) {
-      const stream = this.#blocked[at] as Http2Stream;
+    while (blocked.length > passed && !session.wire.backlogged && !session.ended) {
+      const stream = blocked[passed] as Http2Stream;
       if (stream.writable && stream.holds && !this.#sendHeldFrame(stream)) {
-        at++;
+        passed++;
         continue;
       }
-      this.#blocked.splice(at, 1);
-      if (stream.writable && stream.holds) this.#blocked.push(stream);
+      blocked.splice(passed, 1);
+      if (stream.writable && stream.holds) blocked.push(stream);
       else stream.blocked = false;
     }
+    this.#pumping = false;
   }
 
   /** Sends one frame of what a stream holds; false when its window or the connection's does not allow any. */
@@ -157,7 +163,7 @@ export class SendQueue {
       this.#sendHeldEnd(stream);
       return true;
     }
-    const from = stream.heldFrom;
+    const { from } = first;
     const take = this.#allowance(stream, first.end - from);
     if (take <= 0) return false;
     const { bytes } = first;
@@ -174,7 +180,7 @@ export class SendQueue {
     this.#window -= take;
     budgets.dataSent(take, !whole && take < writer.maxFrameBytes);
     stream.impatient = false;
-    stream.release(take, whole);
+    stream.release(first, take);
     noteTaken(stream, take);
     if (last) {
       stream.endHeld = false;

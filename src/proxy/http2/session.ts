@@ -64,6 +64,8 @@ export interface SessionContext {
 const payload = new Payload();
 /** Of a PRIORITY frame (RFC 9113 §6.3). */
 const PRIORITY_BYTES = 5;
+/** So many times `lingerMs` an ended connection is kept at most for a peer that still talks. */
+const PATIENCE = 10;
 const PING_PAYLOAD = latin1("sidelane");
 
 /** Why a connection ended: in the course of things, because its peer broke a rule, or exceeded a budget. */
@@ -687,14 +689,16 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     const patient = this.#endCause === "closed";
     const lastMs = patient ? Math.max(this.#endedMs, this.heardMs, this.wire.lastProgressMs) : this.#endedMs;
     const limitMs = patient && this.wire.backlogged ? stalledMs : Math.max(lingerMs, 1);
-    if (limitMs > 0 && nowMs - lastMs >= limitMs) this.wire.destroy();
+    // A peer that goes on talking for long has got what it was sent.
+    const late = !this.wire.backlogged && nowMs - this.#endedMs >= Math.max(lingerMs, 1) * PATIENCE;
+    if (late || (limitMs > 0 && nowMs - lastMs >= limitMs)) this.wire.destroy();
   }
 
   /** Asks a peer that has been silent while streams wait for it, and gives up one that does not answer. */
   #sweepPing(nowMs: number): boolean {
     const { http2PingMs, http2PingTimeoutMs } = this.context.timeouts;
     // What it takes shows that it lives as well as what it says; behind what it does not take, a PING would not be heard.
-    const aliveMs = Math.max(this.heardMs, this.wire.lastProgressMs);
+    const aliveMs = Math.max(this.heardMs, this.wire.drainedMs);
     if (this.wire.backlogged || this.wire.paused) {
       this.#pingSentMs = 0;
       return false;

@@ -4,7 +4,6 @@
 // other side's connection has taken. What the other side cannot take now waits in *its* stream (`held`), at most one window.
 // A slow reader therefore stops its own sender and nobody else; the window of the connection is credited at once.
 import { coarse } from "../../base/clock.ts";
-import { FRAME_HEAD_BYTES } from "../../protocol/http2/frames.ts";
 import { UNBOUNDED } from "../../protocol/http2/body-length.ts";
 import { ReceiveWindow } from "../../protocol/http2/flow.ts";
 import { WINDOW_BYTES_DEFAULT } from "../../protocol/http2/settings.ts";
@@ -34,8 +33,6 @@ export class Http2Stream {
 
   /** DATA for the peer that its windows or its connection do not take now. */
   held: Piece[] = NONE_HELD;
-  /** Where in `held[0]` begins what has not left yet. */
-  heldFrom = FRAME_HEAD_BYTES;
   heldBytes = 0;
   /** Of what is held: bytes whose sender has had its credit already, at an earlier attempt. */
   prepaidBytes = 0;
@@ -91,15 +88,11 @@ export class Http2Stream {
     this.progressMs = coarse.nowMs;
   }
 
-  /** `bytes` of the first piece have left, all of it if `whole`. */
-  release(bytes: number, whole: boolean): void {
+  /** `bytes` of the first piece have left. */
+  release(first: Piece, bytes: number): void {
     this.heldBytes -= bytes;
-    if (!whole) {
-      this.heldFrom += bytes;
-      return;
-    }
-    this.held.shift();
-    this.heldFrom = FRAME_HEAD_BYTES;
+    first.from += bytes;
+    if (first.from === first.end) this.held.shift();
   }
 
   /** Forgets what waits. */
@@ -107,7 +100,6 @@ export class Http2Stream {
     this.droppedBytes = this.heldBytes;
     this.held = NONE_HELD;
     this.heldBytes = 0;
-    this.heldFrom = FRAME_HEAD_BYTES;
     this.endHeld = false;
     this.trailersHeld = undefined;
   }

@@ -13,7 +13,7 @@ import { settingIds } from "../../protocol/http2/settings.ts";
 import { HEAD_RECEIVED } from "../../protocol/http2/stream-state.ts";
 import { Http2Trailers, readTrailers } from "../../protocol/http2/trailers.ts";
 import { Wire, nobody } from "../wire.ts";
-import type { Http2Exchange } from "./exchange.ts";
+import { type Http2Exchange, REFUSALS_MAX } from "./exchange.ts";
 import type { Http2Pool } from "./pool.ts";
 import { block } from "./field-blocks.ts";
 import { type EndCause, Http2Session } from "./session.ts";
@@ -168,14 +168,16 @@ export class Http2Upstream extends Http2Session {
     this.streams.forEach((stream, id) => {
       if (id <= lastId) return;
       this.abandon(stream);
-      stream.exchange.upstreamLost(true, detail);
+      // A connection on which nothing at all was done is not the end of one that served: the next may be like it.
+      if (lastId === 0) stream.exchange.upstreamLost(true, detail, REFUSALS_MAX);
+      else stream.exchange.upstreamLost(true, detail);
     });
     if (this.streams.size === 0) this.finish(detail);
   }
 
   protected settingsReceived(): void {
     this.pool.noteCapacity(this.peer.maxConcurrentStreams);
-    if (this.peer.enableConnectProtocol) this.pool.context.noteConnectProtocol(this.pool.endpoint);
+    if (this.peer.enableConnectProtocol) this.pool.announceConnectProtocol();
     this.pool.roomChanged();
   }
 
@@ -278,6 +280,9 @@ export class Http2Upstream extends Http2Session {
 
   sweep(nowMs: number): void {
     if (this.sweepSession(nowMs)) return;
-    this.streams.forEach((stream) => stream.exchange.sweepRest(nowMs));
+    // What ends makes room, and who waits for it opens a stream at once: not while the table is being visited.
+    const running: Http2Stream[] = [];
+    this.streams.forEach((stream) => running.push(stream));
+    for (const stream of running) stream.exchange.sweepRest(nowMs);
   }
 }

@@ -1,0 +1,561 @@
+// Extended CONNECT (RFC 8441), frame by frame: who may send it, what is a tunnel, and how tunnels end. With real peers and
+// WebSocket inside: websocket.test.ts.
+import { connect as connectRaw } from "node:http2";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { startHttp2Answering, startHttp2Backend } from "../support/http2-backend.ts";
+import { codes, settingIds, types } from "../support/http2-frames.ts";
+import type { SentField } from "../support/http2-hpack.ts";
+import type { Http2Peer } from "../support/http2-peer.ts";
+import {
+  type Exchange,
+  type Http2Trio,
+  connectTo,
+  exchange,
+  fieldsOf,
+  get,
+  startHttp2Trio,
+} from "../support/http2-sidecar.ts";
+import type { PeerStream } from "../support/http2-stream.ts";
+import { eventually, swept } from "../support/quiet.ts";
+import { deadPort, endpointState } from "../support/requests.ts";
+import { type SidecarOptions, describeRelay, startSidecar } from "../support/sidecar.ts";
+import { bodyBlocks, bodyDigest } from "../support/stream.ts";
+
+const MIB = 1024 * 1024;
+const ANNOUNCED = [[settingIds.enableConnectProtocol, 1]] as const;
+
+const tunnelTo = (protocol = "websocket", ...fields: readonly SentField[]): SentField[] =>
+  fieldsOf("CONNECT", "/chat", [":protocol", protocol], ...fields).toSorted(
+    ([one], [other]) => Number(other.startsWith(":")) - Number(one.startsWith(":")),
+  );
+
+/** A sidecar before an endpoint that takes extended CONNECT, and a client that may not know that yet. */
+function startTunnelTrio(options: SidecarOptions = {}): Promise<Http2Trio> {
+  return startHttp2Trio(options, { backend: { settings: ANNOUNCED } });
+}
+
+/** A tunnel that its endpoint has agreed to. */
+async function openTunnel(
+  trio: { readonly client: Http2Peer; readonly backend: Http2Trio["backend"] },
+  fields: readonly SentField[] = tunnelTo(),
+): Promise<Exchange> {
+  const one = await exchange(trio, fields, {});
+  one.got.head([[":status", "200"]]);
+  expect((await one.asked.receivedHead()).status).toBe(200);
+  return one;
+}
+
+const announced = (client: Http2Peer): boolean => client.settings.get(settingIds.enableConnectProtocol) === 1;
+
+/** What an answer of the sidecar's own says: status and reason. */
+async function refusal(stream: PeerStream): Promise<string> {
+  const head = await stream.receivedHead();
+  await stream.received(Number(head.get("content-length")));
+  expect(head.get("content-type")).toBe("application/problem+json");
+  return `${head.status} ${(JSON.parse(stream.body) as { readonly reason: string }).reason}`;
+}
+
+describe("extended CONNECT is announced", () => {
+  test("to clients that are there when an endpoint has announced it, and to later ones at once", async () => {
+    const trio = await startTunnelTrio();
+    const bystander = await connectTo(trio.sidecar);
+    await bystander.settled();
+    expect([announced(trio.client), announced(bystander)]).toEqual([false, false]);
+    const { asked, got } = await exchange(trio);
+    await bystander.until(() => announced(bystander) || undefined);
+    await trio.client.until(() => announced(trio.client) || undefined);
+    got.respond(204);
+    await asked.complete();
+    const later = await connectTo(trio.sidecar);
+    const [first] = await later.until(() => (later.frames.length > 0 ? later.frames : undefined));
+    expect([first?.type, announced(later)]).toEqual([types.settings, true]);
+    // Once is enough.
+    const next = await startTunnelsOf(trio, 3);
+    for (const one of next) one.asked.reset();
+    await bystander.settled();
+    expect(bystander.frames.filter(({ type, flags }) => type === types.settings && flags === 0)).toHaveLength(2);
+  });
+
+  test("never, while no endpoint has", async () => {
+    const trio = await startHttp2Trio();
+    const { asked, got } = await exchange(trio);
+    got.respond(204);
+    await asked.complete();
+    await trio.client.settled();
+    const later = await connectTo(trio.sidecar);
+    await later.settled();
+    expect([announced(trio.client), announced(later)]).toEqual([false, false]);
+  });
+
+  test("when an endpoint announces it late", async () => {
+    const trio = await startHttp2Trio();
+    const { got } = await exchange(trio);
+    await got.peer.settled();
+    expect(announced(trio.client)).toBe(false);
+    got.peer.configure(...ANNOUNCED);
+    await trio.client.until(() => announced(trio.client) || undefined);
+    expect((await openTunnel(trio)).got.peer).toBe(got.peer);
+  });
+
+  test("by the listener whose endpoint it is, and by no other", async () => {
+    const app = await startHttp2Backend();
+    const ledger = await startHttp2Backend({ settings: ANNOUNCED });
+    const sidecar = await startSidecar({
+      listeners: [
+        { direction: "inbound", address: "127.0.0.1:0", target: app.name },
+        { name: "outbound", direction: "outbound", address: "127.0.0.1:0" },
+      ],
+      table: { services: { checkout: {}, ledger: { baseline: [ledger.name] } } },
+    });
+    const inbound = await connectTo(sidecar);
+    const outbound = await connectTo(sidecar, {}, "outbound");
+    const asked = outbound.request([...fieldsOf("GET").filter(([name]) => name !== ":authority"), ["host", "ledger"]]);
+    (await ledger.next()).respond(204);
+    await asked.complete();
+    await outbound.until(() => announced(outbound) || undefined);
+    (await exchange({ client: inbound, backend: app })).got.respond(204);
+    await inbound.settled();
+    expect(announced(inbound)).toBe(false);
+  });
+});
+
+/** Several tunnels at once. */
+async function startTunnelsOf(trio: Http2Trio, count: number): Promise<Exchange[]> {
+  const all: Exchange[] = [];
+  for (let n = 0; n < count; n++) all.push(await openTunnel(trio));
+  return all;
+}
+
+describeRelay("extended CONNECT", (mode) => {
+  const start = (options: SidecarOptions = {}): Promise<Http2Trio> => startTunnelTrio({ ...mode, ...options });
+
+  test.each(["websocket", "connect-udp", "x-ours"])("with :protocol %s arrives as it was sent", async (protocol) => {
+    const trio = await start();
+    const { asked, got } = await exchange(trio, tunnelTo(protocol, ["sec-websocket-version", "13"]), {});
+    const [head] = got.heads;
+    expect(head?.endStream).toBe(false);
+    expect(head?.fields.filter(([name]) => name !== "via")).toEqual([
+      [":method", "CONNECT"],
+      [":scheme", "http"],
+      [":authority", "checkout"],
+      [":path", "/chat"],
+      [":protocol", protocol],
+      ["sec-websocket-version", "13"],
+    ]);
+    // Before the answer, which is the client's own risk.
+    asked.data("early");
+    await got.received(5);
+    got.head([
+      [":status", "200"],
+      ["sec-websocket-protocol", "chat"],
+    ]);
+    got.data("hello");
+    await asked.received(5);
+    asked.data(" late");
+    await got.received(10);
+    expect([asked.heads[0]?.get("sec-websocket-protocol"), asked.body, got.body]).toEqual([
+      "chat",
+      "hello",
+      "early late",
+    ]);
+  });
+
+  test("waits for the endpoint's settings, of a client that does not wait for ours", async () => {
+    const trio = await startHttp2Trio(mode, { backend: { preface: false } });
+    const asked = trio.client.request(tunnelTo(), {});
+    asked.data("early");
+    const peer = await trio.backend.accept();
+    await trio.client.settled();
+    expect(trio.backend.untaken).toBe(0);
+    peer.configure(...ANNOUNCED);
+    const got = await trio.backend.next();
+    await got.received(5);
+    got.head([[":status", "200"]]);
+    expect((await asked.receivedHead()).status).toBe(200);
+  });
+
+  test("ends each way on its own: the client first", async () => {
+    const trio = await start();
+    const { asked, got } = await openTunnel(trio);
+    asked.data("last words", { endStream: true });
+    expect((await got.complete()).body).toBe("last words");
+    for (let n = 0; n < 3; n++) {
+      got.data("still ");
+      await asked.received(6 * (n + 1));
+    }
+    expect(asked.ended).toBe(false);
+    expect(await trio.sidecar.metric("sidelane_active_requests")).toBe(1);
+    got.end();
+    expect((await asked.complete()).body).toBe("still still still ");
+    await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+    expect(endpointState(trio.sidecar)).toMatchObject({ idle: 1, active: 0, outstanding: 0 });
+  });
+
+  test("ends each way on its own: the endpoint first", async () => {
+    const trio = await start();
+    const { asked, got } = await openTunnel(trio);
+    got.data("last words", { endStream: true });
+    expect((await asked.complete()).body).toBe("last words");
+    await swept(200);
+    for (let n = 0; n < 3; n++) {
+      asked.data("still ");
+      await got.received(6 * (n + 1));
+    }
+    expect([got.ended, got.resetCode, asked.resetCode]).toEqual([false, undefined, undefined]);
+    asked.end();
+    expect((await got.complete()).body).toBe("still still still ");
+    await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+    expect(asked.resetCode).toBeUndefined();
+    expect(await trio.sidecar.metric("sidelane_requests_total", { code: "200", reason: "no-key" })).toBe(1);
+  });
+
+  test("ends when its head does, if the client has nothing to say", async () => {
+    const trio = await start();
+    const { asked, got } = await exchange(trio, tunnelTo());
+    expect(got.ended).toBe(true);
+    got.head([[":status", "200"]]).data("news", { endStream: true });
+    expect((await asked.complete()).body).toBe("news");
+  });
+
+  test.each([codes.cancel, codes.internalError, codes.connectError, codes.enhanceYourCalm])(
+    "passes on RST_STREAM with code %d, whoever sends it, before and behind the answer",
+    async (code) => {
+      const trio = await start();
+      for (const open of [true, false]) {
+        const begin = (): Promise<Exchange> => (open ? openTunnel(trio) : exchange(trio, tunnelTo(), {}));
+        const first = await begin();
+        first.asked.reset(code);
+        expect(await first.got.wasReset()).toBe(code);
+        const second = await begin();
+        second.got.reset(code);
+        expect(await second.asked.wasReset()).toBe(code);
+        expect([first.got.ended, second.asked.ended]).toEqual([false, false]);
+      }
+      await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+      expect(trio.backend.connections).toHaveLength(1);
+    },
+  );
+
+  test("that loses its endpoint's connection is reset, never ended", async () => {
+    const trio = await start();
+    const { asked, got } = await openTunnel(trio);
+    got.data("half a mess");
+    await asked.received(11);
+    got.peer.abort();
+    await asked.wasReset();
+    expect(asked.ended).toBe(false);
+    const aborted = { code: "200", reason: "response-aborted" };
+    await eventually(async () => (await trio.sidecar.metric("sidelane_requests_total", aborted)) === 1);
+    // The client's connection has nothing to do with it.
+    await openTunnel(trio);
+  });
+
+  test("passes megabytes both ways at once, in frames and segments of any size", async () => {
+    const trio = await start();
+    const { asked, got } = await openTunnel(trio);
+    asked.keep = false;
+    got.keep = false;
+    await Promise.all([asked.pour(bodyBlocks(5 * MIB)), got.pour(bodyBlocks(6 * MIB))]);
+    await Promise.all([asked.complete(), got.complete()]);
+    expect(asked.hash.digest("hex")).toBe(bodyDigest(6 * MIB));
+    expect(got.hash.digest("hex")).toBe(bodyDigest(5 * MIB));
+  });
+
+  test("with thousands of small messages, each credited as it comes, is no abuse", async () => {
+    const trio = await start();
+    const { asked, got } = await openTunnel(trio);
+    for (const peer of [asked.peer, got.peer]) peer.creditStep = 1;
+    for (let n = 1; n <= 3000; n++) {
+      asked.data(`${n % 10}`);
+      got.data("ab");
+      if (n % 100 === 0) await Promise.all([got.received(n), asked.received(2 * n)]);
+    }
+    expect(await trio.sidecar.metric("sidelane_http2_abuse_total")).toBe(0);
+    asked.end();
+    got.end();
+    await Promise.all([asked.complete(), got.complete()]);
+  });
+
+  test("that is answered otherwise is a request like any other", async () => {
+    const trio = await start();
+    const refused = await exchange(trio, tunnelTo(), {});
+    refused.got.respond(403, "not you", ["content-length", "7"]);
+    refused.got.reset(codes.noError);
+    const [{ status }, { body }] = await Promise.all([refused.asked.receivedHead(), refused.asked.complete()]);
+    expect([status, body]).toEqual([403, "not you"]);
+    expect(await refused.asked.wasReset()).toBe(codes.noError);
+    const moved = await exchange(trio, tunnelTo(), {});
+    moved.got.respond(307, "", ["location", "/elsewhere"]);
+    expect((await moved.asked.complete()).heads[0]?.get("location")).toBe("/elsewhere");
+    moved.asked.end();
+    await moved.got.complete();
+    await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+    expect(await trio.sidecar.metric("sidelane_requests_total", { code: "403", reason: "no-key" })).toBe(1);
+    expect(await trio.sidecar.metric("sidelane_requests_total", { code: "307", reason: "no-key" })).toBe(1);
+  });
+
+  test("may be preceded by interim responses, and a length in its answer means nothing", async () => {
+    const trio = await start();
+    const { asked, got } = await exchange(trio, tunnelTo(), {});
+    got.head([
+      [":status", "103"],
+      ["link", "</style.css>"],
+    ]);
+    got.head([
+      [":status", "200"],
+      ["content-length", "3"],
+    ]);
+    got.data("more than three");
+    await asked.received(15);
+    expect(asked.heads.map(({ status }) => status)).toEqual([103, 200]);
+    expect(asked.heads[1]?.get("content-length")).toBeUndefined();
+    got.end();
+    asked.end();
+    await Promise.all([asked.complete(), got.complete()]);
+  });
+
+  test("that its endpoint refuses unprocessed is sent again, with what came behind it", async () => {
+    const trio = await start();
+    const { asked, got } = await exchange(trio, tunnelTo(), {});
+    asked.data("early");
+    await got.received(5);
+    const again = trio.backend.next();
+    got.reset(codes.refusedStream);
+    const second = await again;
+    await second.received(5);
+    second.head([[":status", "200"]]).data("ok");
+    await asked.received(2);
+    asked.data(" late");
+    await second.received(10);
+    expect([second.body, second.heads[0]?.get(":protocol")]).toEqual(["early late", "websocket"]);
+    // By a GOAWAY, too: then on another connection.
+    const third = await exchange(trio, tunnelTo(), {});
+    third.got.peer.goaway(second.id);
+    const elsewhere = await trio.backend.next();
+    expect(elsewhere.peer).not.toBe(third.got.peer);
+    elsewhere.head([[":status", "200"]]);
+    expect((await third.asked.receivedHead()).status).toBe(200);
+    // Those that run on the old connection go on.
+    asked.data("!");
+    await second.received(11);
+  });
+
+  test("finds room on a further connection when the endpoint allows no more streams", async () => {
+    const settings = [...ANNOUNCED, [settingIds.maxConcurrentStreams, 2] as const];
+    const trio = await startHttp2Trio(mode, { backend: { settings } });
+    const all = await startTunnelsOf(trio, 5);
+    expect(new Set(all.map(({ got }) => got.peer)).size).toBe(3);
+    for (const [n, { asked, got }] of all.entries()) {
+      asked.data(`${n}`);
+      expect((await got.received(1)).body).toBe(`${n}`);
+    }
+    // A place that becomes free is taken again.
+    all[0]?.asked.reset();
+    await all[0]?.got.wasReset();
+    await openTunnel(trio);
+    expect(trio.backend.connections).toHaveLength(3);
+  });
+
+  test("outlives the deadlines of requests, and ends when it is idle for timeouts.tunnelIdleMs", async () => {
+    const deadlines = { requestMs: 300, responseHeadMs: 300, bodyMs: 300, stalledMs: 300, idleMs: 300 };
+    const trio = await start({ timeouts: { ...deadlines, halfClosedMs: 300, tunnelIdleMs: 900 } });
+    const { asked, got } = await openTunnel(trio);
+    const work = setInterval(() => {
+      if (got.resetCode === undefined) got.data(".");
+    }, 50);
+    onTestFinished(() => clearInterval(work));
+    await swept(1200);
+    expect([asked.resetCode, got.resetCode]).toEqual([undefined, undefined]);
+    clearInterval(work);
+    await asked.wasReset();
+    await got.wasReset();
+    expect(asked.ended).toBe(false);
+    await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+  });
+
+  test("is not idle while only one side speaks, or after the other has ended", async () => {
+    const trio = await start({ timeouts: { tunnelIdleMs: 600 } });
+    const { asked, got } = await openTunnel(trio);
+    got.end();
+    await asked.complete();
+    const work = setInterval(() => asked.data("."), 50);
+    onTestFinished(() => clearInterval(work));
+    await swept(1000);
+    clearInterval(work);
+    expect([asked.resetCode, got.resetCode]).toEqual([undefined, undefined]);
+    asked.end();
+    await got.complete();
+  });
+
+  test("that is not answered runs into timeouts.responseHeadMs, whatever is sent meanwhile", async () => {
+    const trio = await start({ timeouts: { responseHeadMs: 200 } });
+    const { asked, got } = await exchange(trio, tunnelTo(), {});
+    const work = setInterval(() => {
+      if (asked.heads.length === 0) asked.data(".");
+    }, 20);
+    onTestFinished(() => clearInterval(work));
+    expect(await refusal(asked)).toBe("504 upstream-timeout");
+    expect(await got.wasReset()).toBe(codes.cancel);
+    expect(await asked.wasReset()).toBe(codes.noError);
+  });
+
+  test("to an endpoint that never tells its settings is answered in time", async () => {
+    const trio = await startHttp2Trio(
+      { ...mode, timeouts: { upstreamWaitMs: 200, connectMs: 200 } },
+      {
+        backend: { preface: false },
+      },
+    );
+    const asked = trio.client.request(tunnelTo(), {});
+    expect(await refusal(asked)).toMatch(/^50[34] /);
+    await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+  });
+
+  test("lives through a drain until its deadline", async () => {
+    const trio = await start({ timeouts: { drainMs: 500 } });
+    const { asked, got } = await openTunnel(trio);
+    const drained = trio.sidecar.proxy.drain();
+    expect((await trio.client.goneAway()).code).toBe(codes.noError);
+    await trio.client.until(() => (trio.client.goaways.length === 2 ? true : undefined));
+    asked.data("still at work");
+    await got.received(13);
+    got.data("so am I");
+    await asked.received(7);
+    await drained;
+    expect([trio.client.ending, asked.resetCode]).toEqual([undefined, undefined]);
+    await trio.sidecar.close();
+    expect(await trio.client.ended()).toMatch(/fin|reset/);
+    await got.peer.ended();
+    expect([asked.ended, got.ended]).toEqual([false, false]);
+  });
+
+  test("that ends during a drain lets it end", async () => {
+    const trio = await start({ timeouts: { drainMs: 20_000 } });
+    const { asked, got } = await openTunnel(trio);
+    const drained = trio.sidecar.proxy.drain();
+    await trio.client.until(() => (trio.client.goaways.length === 2 ? true : undefined));
+    asked.end();
+    got.end();
+    await asked.complete();
+    expect(await trio.client.ended()).toBe("fin");
+    trio.client.socket.destroy();
+    await drained;
+  });
+
+  test("is one exchange in metrics, log and connections, from its request to its end", async () => {
+    const trio = await start({ accessLog: true });
+    const { sidecar } = trio;
+    const { asked, got } = await openTunnel(trio, tunnelTo("websocket", ["user-agent", "test/1"]));
+    expect(await sidecar.metric("sidelane_active_requests")).toBe(1);
+    expect(endpointState(sidecar)).toMatchObject({ idle: 0, active: 1, outstanding: 1 });
+    asked.data("12345");
+    await got.received(5);
+    got.data("123");
+    await asked.received(3);
+    await swept(200);
+    asked.end();
+    got.end();
+    await Promise.all([asked.complete(), got.complete()]);
+    await eventually(async () => (await sidecar.metric("sidelane_active_requests")) === 0);
+    const labels = { protocol: "http2", code: "200", reason: "no-key", destination: "baseline" };
+    expect(await sidecar.metric("sidelane_requests_total", labels)).toBe(1);
+    expect(await sidecar.metric("sidelane_requests_total")).toBe(1);
+    expect(await sidecar.metric("sidelane_request_duration_seconds_sum")).toBeGreaterThan(0.2);
+    expect(endpointState(sidecar)).toMatchObject({ idle: 1, active: 0, outstanding: 0 });
+    const lines = await sidecar.logLines();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatchObject({
+      method: "CONNECT",
+      host: "checkout",
+      path: "/chat",
+      protocol: "HTTP/2",
+      status: 200,
+      reason: "no-key",
+      endpoint: trio.backend.name,
+      requestBytes: 5,
+      responseBytes: 3,
+      userAgent: "test/1",
+    });
+  });
+});
+
+describe("extended CONNECT is refused", () => {
+  test("with 501 by an endpoint that has not announced it, whose other requests go on", async () => {
+    const trio = await startHttp2Trio();
+    trio.backend.answer = (stream) => void stream.respond(200, "served");
+    for (let n = 0; n < 2; n++) {
+      const asked = trio.client.request(tunnelTo(), {});
+      expect(await refusal(asked)).toBe("501 upgrade-unsupported");
+      expect(await asked.wasReset()).toBe(codes.noError);
+      expect((await trio.client.request(get()).complete()).body).toBe("served");
+    }
+    expect(trio.backend.connections).toHaveLength(1);
+    const labels = { code: "501", reason: "upgrade-unsupported" };
+    await eventually(async () => (await trio.sidecar.metric("sidelane_requests_total", labels)) === 2);
+    expect(endpointState(trio.sidecar)).toMatchObject({ active: 0, outstanding: 0, ejectedMs: 0 });
+  });
+
+  test("with 501 by an endpoint that has come back without it", async () => {
+    const trio = await startTunnelTrio();
+    const { asked, got } = await openTunnel(trio);
+    trio.backend.options = {};
+    got.peer.abort();
+    await asked.wasReset();
+    expect(await refusal(trio.client.request(tunnelTo(), {}))).toBe("501 upgrade-unsupported");
+    // And the other way round, once its old connection is gone.
+    trio.backend.options = { settings: ANNOUNCED };
+    trio.backend.connections.at(-1)?.abort();
+    await eventually(() => (endpointState(trio.sidecar)?.idle ?? 0) === 0);
+    await openTunnel(trio);
+  });
+
+  test("with 503 by an endpoint that is dead, and the connection stays", async () => {
+    const live = await startHttp2Answering((stream) => void stream.respond(200, "served"), { settings: ANNOUNCED });
+    const table = {
+      services: { checkout: {} },
+      sandboxes: { "pr-7": { services: { checkout: [`127.0.0.1:${await deadPort()}`] } } },
+    };
+    const sidecar = await startSidecar({ target: live.name, table });
+    const client = await connectTo(sidecar);
+    const keyed = client.request(tunnelTo("websocket", ["baggage", "sidelane=pr-7"]), {});
+    expect(await refusal(keyed)).toBe("503 sandbox-unavailable");
+    expect((await client.request(get()).complete()).body).toBe("served");
+    const alone = await startSidecar({ target: `127.0.0.1:${await deadPort()}` });
+    const other = await connectTo(alone);
+    expect(await refusal(other.request(tunnelTo(), {}))).toBe("503 upstream-unavailable");
+  });
+
+  test.each<[string, SentField[], string]>([
+    [
+      "CONNECT without :protocol",
+      [
+        [":method", "CONNECT"],
+        [":authority", "elsewhere:443"],
+      ],
+      "501",
+    ],
+    ["CONNECT with :protocol and without :path", tunnelTo().filter(([name]) => name !== ":path"), "400"],
+    ["CONNECT with :protocol and without :scheme", tunnelTo().filter(([name]) => name !== ":scheme"), "400"],
+    ["GET with :protocol", tunnelTo().with(0, [":method", "GET"]), "400"],
+    ["two :protocol", [[":protocol", "websocket"], ...tunnelTo()], "400"],
+  ])("as it always is: %s", async (_, fields, status) => {
+    const trio = await startTunnelTrio();
+    const asked = trio.client.request(fields, {});
+    expect(await refusal(asked)).toMatch(new RegExp(`^${status} `));
+    await asked.wasReset();
+    expect(trio.backend.untaken).toBe(0);
+    await openTunnel(trio);
+  });
+
+  test("CONNECT of node:http2 without :protocol is 501", async () => {
+    const trio = await startTunnelTrio();
+    const session = connectRaw(`http://127.0.0.1:${trio.sidecar.port()}`);
+    onTestFinished(() => session.destroy());
+    const stream = session.request({ ":method": "CONNECT", ":authority": "elsewhere:443" });
+    stream.on("error", () => {});
+    const status = await new Promise((resolve) => {
+      stream.on("response", (head) => resolve(head[":status"]));
+    });
+    expect(status).toBe(501);
+  });
+});
