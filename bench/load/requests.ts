@@ -37,10 +37,14 @@ export function requestHead(baggage: string | undefined): string {
 /** The routing member among others, as requests of the load carry it. */
 export const sandboxBaggage = `user.tier=gold,${routingMember.name}=${routingMember.value},session.id=8f3a2c`;
 
-/** The load: half of the requests carry the key. Both heads have the same length, so that both cost the same to send. */
+/** The load: half of the requests carry the key. Both values have the same length, so that both cost the same to send. */
+export const loadBaggage: { readonly [destination in Destination]: string } = {
+  sandbox: sandboxBaggage,
+  baseline: "user.tier=gold,region=eu-1-a,session.id=8f3a2c",
+};
 export const loadHeads: { readonly [destination in Destination]: string } = {
-  sandbox: requestHead(sandboxBaggage),
-  baseline: requestHead("user.tier=gold,region=eu-1-a,session.id=8f3a2c"),
+  sandbox: requestHead(loadBaggage.sandbox),
+  baseline: requestHead(loadBaggage.baseline),
 };
 
 /** What has to be true of a proxy before it is measured: the member is matched exactly, never as a substring. */

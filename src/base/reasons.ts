@@ -131,7 +131,7 @@ export const failureReasons = {
     14,
     "idempotent",
     "upstream reset the stream",
-    "the endpoint gave the request up before it answered, and the client's stream was reset with the same code; look at the endpoint's log",
+    "the endpoint gave the request up before it answered, and the client's stream was reset with the same code (or answered, where the code says nothing); look at the endpoint's log",
   ),
   "upstream-tls-failed": info(
     "upstream",

@@ -190,7 +190,8 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   }
 
   #turnAway(socket: Socket, reason: "draining" | "connection-limit" | "tls-required", tell: boolean): void {
-    this.failureStats(undefined, reason).record(reasonInfo(reason).status, 0);
+    const { protocol } = this.config;
+    this.failureStats(undefined, reason, protocol === "auto" ? "http1" : protocol).record(reasonInfo(reason).status, 0);
     socket.on("error", () => {});
     if (!tell || this.#turnedAway.size >= TURNED_AWAY_MAX) {
       socket.resetAndDestroy();
@@ -251,6 +252,12 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
       this.#failureStats.set(at, stats);
     }
     return stats;
+  }
+
+  noteUnreachable(endpoint: string, detail: string): void {
+    if (coarse.nowMs - this.#failureLoggedMs < FAILURE_LOG_MS) return;
+    this.#failureLoggedMs = coarse.nowMs;
+    this.#deps.log.warn("no connection for a tunnel", { listener: this.config.name, endpoint, why: detail });
   }
 
   /** Starts to listen; rejects with a sentence that names the listener and the address. */

@@ -5,7 +5,7 @@ import { Http2Peer, type PeerOptions } from "./http2-peer.ts";
 import type { PeerStream } from "./http2-stream.ts";
 
 /** A wait that takes longer says so. */
-const PATIENCE_MS = 6_000;
+const PATIENCE_MS = 15_000;
 
 /** A server whose requests the test takes one by one, from whichever connection they come. */
 export class Http2Backend {

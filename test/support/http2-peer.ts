@@ -29,7 +29,7 @@ import type { Ending } from "./peer.ts";
 const DEFAULT_WINDOW_BYTES = 65_535;
 const MAX_FRAME_BYTES = 16_384;
 /** A wait that takes longer says what there is instead of nothing. */
-const PATIENCE_MS = 6_000;
+const PATIENCE_MS = 15_000;
 
 /** One end of an HTTP/2 connection. */
 export type Role = "client" | "server";

@@ -35,6 +35,8 @@ export interface TunnelListener {
   /** Where connections go that are not looked into; undefined where only a request can tell. */
   opaqueRoute(): Route | undefined;
   failureStats(decision: Decision | undefined, reason: FailureReason, protocol: Protocol): RouteStats;
+  /** No connection to the endpoint could be made, and the protocol has no way to say so. */
+  noteUnreachable(endpoint: string, detail: string): void;
   /** The connection is gone. */
   remove(connection: Connection): void;
 }
@@ -93,7 +95,7 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
     if (attempt !== undefined) this.#attempt = attempt;
   }
 
-  connectFailed(reason: FailureReason, _detail: string, another: boolean): void {
+  connectFailed(reason: FailureReason, detail: string, another: boolean): void {
     this.#attempt = undefined;
     const endpoint = this.#endpoint as Endpoint;
     endpoint.outstanding--;
@@ -104,6 +106,8 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
     else {
       // Counted again until the end, which says who was asked last.
       endpoint.outstanding++;
+      // The client sees a reset and no word: whoever runs the sidecar has to be told why.
+      this.#listener.noteUnreachable(endpoint.name, detail);
       this.#refuse(reason === "upstream-unavailable" ? endpoint.unreachableReason : reason);
     }
   }
