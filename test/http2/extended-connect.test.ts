@@ -1,6 +1,7 @@
 // Extended CONNECT (RFC 8441), frame by frame: who may send it, what is a tunnel, and how tunnels end. With real peers and
 // WebSocket inside: websocket.test.ts.
-import { connect as connectRaw } from "node:http2";
+import { once } from "node:events";
+import { type AddressInfo, type Socket, createServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startHttp2Answering, startHttp2Backend } from "../support/http2-backend.ts";
 import { codes, settingIds, types } from "../support/http2-frames.ts";
@@ -55,6 +56,25 @@ async function refusal(stream: PeerStream): Promise<string> {
   return `${head.status} ${(JSON.parse(stream.body) as { readonly reason: string }).reason}`;
 }
 
+/** Several tunnels at once. */
+async function startTunnelsOf(trio: Http2Trio, count: number): Promise<Exchange[]> {
+  const all: Exchange[] = [];
+  for (let n = 0; n < count; n++) all.push(await openTunnel(trio));
+  return all;
+}
+
+/** A server that hands out its sockets as they come; resolves with its name. */
+async function startPlain(serve: (socket: Socket) => void): Promise<string> {
+  const server = createServer((socket) => {
+    socket.on("error", () => {}).resume();
+    serve(socket);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
 describe("extended CONNECT is announced", () => {
   test("to clients that are there when an endpoint has announced it, and to later ones at once", async () => {
     const trio = await startTunnelTrio();
@@ -104,27 +124,25 @@ describe("extended CONNECT is announced", () => {
       listeners: [
         { direction: "inbound", address: "127.0.0.1:0", target: app.name },
         { name: "outbound", direction: "outbound", address: "127.0.0.1:0" },
+        { name: "another", direction: "outbound", address: "127.0.0.1:0" },
       ],
       table: { services: { checkout: {}, ledger: { baseline: [ledger.name] } } },
     });
     const inbound = await connectTo(sidecar);
-    const outbound = await connectTo(sidecar, {}, "outbound");
-    const asked = outbound.request([...fieldsOf("GET").filter(([name]) => name !== ":authority"), ["host", "ledger"]]);
-    (await ledger.next()).respond(204);
-    await asked.complete();
-    await outbound.until(() => announced(outbound) || undefined);
+    // The second one meets a connection whose settings have come already.
+    for (const listener of ["outbound", "another"]) {
+      const client = await connectTo(sidecar, {}, listener);
+      const asked = client.request([...fieldsOf("GET").filter(([name]) => name !== ":authority"), ["host", "ledger"]]);
+      (await ledger.next()).respond(204);
+      await asked.complete();
+      await client.until(() => announced(client) || undefined);
+    }
+    expect(ledger.connections).toHaveLength(1);
     (await exchange({ client: inbound, backend: app })).got.respond(204);
     await inbound.settled();
     expect(announced(inbound)).toBe(false);
   });
 });
-
-/** Several tunnels at once. */
-async function startTunnelsOf(trio: Http2Trio, count: number): Promise<Exchange[]> {
-  const all: Exchange[] = [];
-  for (let n = 0; n < count; n++) all.push(await openTunnel(trio));
-  return all;
-}
 
 describeRelay("extended CONNECT", (mode) => {
   const start = (options: SidecarOptions = {}): Promise<Http2Trio> => startTunnelTrio({ ...mode, ...options });
@@ -162,9 +180,14 @@ describeRelay("extended CONNECT", (mode) => {
 
   test("waits for the endpoint's settings, of a client that does not wait for ours", async () => {
     const trio = await startHttp2Trio(mode, { backend: { preface: false } });
+    const accepted = trio.backend.accept();
+    const cancelled = trio.client.request(tunnelTo(), {});
     const asked = trio.client.request(tunnelTo(), {});
     asked.data("early");
-    const peer = await trio.backend.accept();
+    const peer = await accepted;
+    // SETTINGS come first, before any acknowledgement.
+    peer.acknowledges = false;
+    cancelled.reset();
     await trio.client.settled();
     expect(trio.backend.untaken).toBe(0);
     peer.configure(...ANNOUNCED);
@@ -172,6 +195,8 @@ describeRelay("extended CONNECT", (mode) => {
     await got.received(5);
     got.head([[":status", "200"]]);
     expect((await asked.receivedHead()).status).toBe(200);
+    // Nobody hears of the one that was given up.
+    expect(trio.backend.requests).toBe(1);
   });
 
   test("ends each way on its own: the client first", async () => {
@@ -235,6 +260,17 @@ describeRelay("extended CONNECT", (mode) => {
       expect(trio.backend.connections).toHaveLength(1);
     },
   );
+
+  test("of a client whose connection breaks is cancelled", async () => {
+    const trio = await start();
+    const open = await openTunnel(trio);
+    const waiting = await exchange(trio, tunnelTo(), {});
+    trio.client.abort();
+    for (const { got } of [open, waiting]) expect(await got.wasReset()).toBe(codes.cancel);
+    const lost = { reason: "client-closed" };
+    await eventually(async () => (await trio.sidecar.metric("sidelane_requests_total", lost)) === 2);
+    expect(await trio.sidecar.metric("sidelane_active_requests")).toBe(0);
+  });
 
   test("that loses its endpoint's connection is reset, never ended", async () => {
     const trio = await start();
@@ -357,7 +393,7 @@ describeRelay("extended CONNECT", (mode) => {
   });
 
   test("outlives the deadlines of requests, and ends when it is idle for timeouts.tunnelIdleMs", async () => {
-    const deadlines = { requestMs: 300, responseHeadMs: 300, bodyMs: 300, stalledMs: 300, idleMs: 300 };
+    const deadlines = { responseHeadMs: 300, bodyMs: 300, stalledMs: 300, idleMs: 300 };
     const trio = await start({ timeouts: { ...deadlines, halfClosedMs: 300, tunnelIdleMs: 900 } });
     const { asked, got } = await openTunnel(trio);
     const work = setInterval(() => {
@@ -371,6 +407,18 @@ describeRelay("extended CONNECT", (mode) => {
     await got.wasReset();
     expect(asked.ended).toBe(false);
     await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+    // As in HTTP/1.1: an end like any other.
+    expect(await trio.sidecar.metric("sidelane_requests_total", { code: "200", reason: "no-key" })).toBe(1);
+  });
+
+  test("outlives timeouts.requestMs, as an upgraded connection does", async () => {
+    const trio = await start({ timeouts: { requestMs: 200 } });
+    const { asked, got } = await openTunnel(trio);
+    await swept(600);
+    asked.data("still here");
+    got.data("so am I");
+    await Promise.all([got.received(10), asked.received(7)]);
+    expect([got.body, asked.body]).toEqual(["still here", "so am I"]);
   });
 
   test("is not idle while only one side speaks, or after the other has ended", async () => {
@@ -400,15 +448,36 @@ describeRelay("extended CONNECT", (mode) => {
   });
 
   test("to an endpoint that never tells its settings is answered in time", async () => {
-    const trio = await startHttp2Trio(
-      { ...mode, timeouts: { upstreamWaitMs: 200, connectMs: 200 } },
-      {
-        backend: { preface: false },
-      },
-    );
-    const asked = trio.client.request(tunnelTo(), {});
-    expect(await refusal(asked)).toMatch(/^50[34] /);
-    await eventually(async () => (await trio.sidecar.metric("sidelane_active_requests")) === 0);
+    const app = await startPlain(() => {});
+    const sidecar = await startSidecar({ ...mode, target: app, timeouts: { upstreamWaitMs: 200, connectMs: 200 } });
+    const client = await connectTo(sidecar);
+    const asked = [client.request(tunnelTo(), {}), client.request(tunnelTo(), {})];
+    for (const stream of asked) expect(await refusal(stream)).toBe("503 upstream-unavailable");
+    expect(await sidecar.metric("sidelane_active_requests")).toBe(0);
+  });
+
+  test("whose client leaves its window shut for timeouts.stalledMs is given up, as any response", async () => {
+    const trio = await start({ timeouts: { stalledMs: 300 } });
+    trio.client.credit = "connection";
+    const { asked, got } = await openTunnel(trio);
+    void got.pour(bodyBlocks(MIB)).catch(() => {});
+    const neighbour = await openTunnel(trio);
+    expect(await asked.wasReset()).toBe(codes.enhanceYourCalm);
+    expect(await got.wasReset()).toBe(codes.cancel);
+    neighbour.asked.data("here");
+    await neighbour.got.received(4);
+    expect(await trio.sidecar.metric("sidelane_http2_abuse_total", { kind: "stalled" })).toBe(1);
+  });
+
+  test("that was answered otherwise has the deadlines of a request", async () => {
+    const trio = await start({ timeouts: { bodyMs: 300 } });
+    const { asked, got } = await exchange(trio, tunnelTo(), {});
+    got.respond(403, "not you");
+    expect((await asked.complete()).body).toBe("not you");
+    // The client does not end its side: it has no tunnel that it could be silent on.
+    expect(await asked.wasReset()).toBe(codes.noError);
+    await got.wasReset();
+    expect(await trio.sidecar.metric("sidelane_requests_total", { code: "403", reason: "no-key" })).toBe(1);
   });
 
   test("lives through a drain until its deadline", async () => {
@@ -509,6 +578,29 @@ describe("extended CONNECT is refused", () => {
     await openTunnel(trio);
   });
 
+  // A tunnel leaves only once the endpoint's settings are known: here they never are.
+  test("by an endpoint that speaks HTTP/1 alone, as any request, with few connections", async () => {
+    let connections = 0;
+    const app = await startPlain((socket) => {
+      connections++;
+      socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+    });
+    const client = await connectTo(await startSidecar({ target: app }));
+    expect(await refusal(client.request(tunnelTo(), {}))).toBe("502 upstream-version-unsupported");
+    expect(connections).toBeLessThan(10);
+  });
+
+  test("by an endpoint that accepts and closes, with few connections", async () => {
+    let connections = 0;
+    const app = await startPlain((socket) => {
+      connections++;
+      socket.end();
+    });
+    const client = await connectTo(await startSidecar({ target: app }));
+    expect(await refusal(client.request(tunnelTo(), {}))).toMatch(/^50[23] upstream-/);
+    expect(connections).toBeLessThan(10);
+  });
+
   test("with 503 by an endpoint that is dead, and the connection stays", async () => {
     const live = await startHttp2Answering((stream) => void stream.respond(200, "served"), { settings: ANNOUNCED });
     const table = {
@@ -545,17 +637,5 @@ describe("extended CONNECT is refused", () => {
     await asked.wasReset();
     expect(trio.backend.untaken).toBe(0);
     await openTunnel(trio);
-  });
-
-  test("CONNECT of node:http2 without :protocol is 501", async () => {
-    const trio = await startTunnelTrio();
-    const session = connectRaw(`http://127.0.0.1:${trio.sidecar.port()}`);
-    onTestFinished(() => session.destroy());
-    const stream = session.request({ ":method": "CONNECT", ":authority": "elsewhere:443" });
-    stream.on("error", () => {});
-    const status = await new Promise((resolve) => {
-      stream.on("response", (head) => resolve(head[":status"]));
-    });
-    expect(status).toBe(501);
   });
 });

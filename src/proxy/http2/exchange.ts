@@ -610,7 +610,8 @@ export class Http2Exchange {
       // An answer that the client does not read to its end.
       if (down.holds && past(down.progressMs, timeouts.stalledMs, nowMs)) this.#giveUpReader();
       else this.#endUnwanted(errorCodes.NO_ERROR);
-    } else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
+    } else if (this.isTunnel) this.#sweepTunnel(nowMs);
+    else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
       this.fail("deadline-exceeded", `the caller gave the call ${this.#timeoutMs} ms`);
     } else if (past(this.openedMs, timeouts.requestMs, nowMs)) {
       this.fail("upstream-timeout", `the exchange took longer than ${timeouts.requestMs} ms`);
@@ -618,8 +619,7 @@ export class Http2Exchange {
       this.#giveUpReader();
     } else if (up !== undefined && up.holds && past(up.progressMs, timeouts.stalledMs, nowMs)) {
       this.fail("upstream-timeout", `the endpoint took nothing of the request for ${timeouts.stalledMs} ms`);
-    } else if (this.isTunnel) this.#sweepTunnel(nowMs);
-    else if ((down.state & LOCAL_ENDED) !== 0 && past(down.progressMs, timeouts.bodyMs, nowMs)) {
+    } else if ((down.state & LOCAL_ENDED) !== 0 && past(down.progressMs, timeouts.bodyMs, nowMs)) {
       // It has the whole answer and does not end its request.
       this.#detach(errorCodes.CANCEL);
       this.#noLongerWanted(errorCodes.NO_ERROR);
@@ -652,7 +652,11 @@ export class Http2Exchange {
       return;
     }
     const lastMs = Math.max(down.progressMs, up?.progressMs ?? 0);
-    if (past(lastMs, tunnelIdleMs, nowMs)) this.fail("client-closed", `nothing came for ${tunnelIdleMs} ms`);
+    if (!past(lastMs, tunnelIdleMs, nowMs)) return;
+    // Nobody failed: it was just not used any more.
+    this.#detach(errorCodes.CANCEL);
+    down.session.sendReset(down, errorCodes.CANCEL);
+    this.#finish(undefined);
   }
 
   /** The client has left its window shut: a stalled stream is an attack or a broken client (CVE-2019-9511). */

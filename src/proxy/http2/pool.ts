@@ -6,6 +6,7 @@
 // `connectMs`.
 //
 // The first connection with room is used, so that few are busy and the others age and are closed.
+import type { FailureReason } from "../../base/reasons.ts";
 import { assert } from "../../base/assert.ts";
 import { coarse } from "../../base/clock.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
@@ -98,7 +99,8 @@ export class Http2Pool implements Pool {
 
   /** The endpoint has told its settings, and extended CONNECT is not among them. */
   get #refusesTunnels(): boolean {
-    return this.#sessions.some((session) => session.settingsSeen && !session.peer.enableConnectProtocol);
+    const settled = this.#sessions.filter((session) => session.settingsSeen);
+    return settled.length > 0 && settled.every((session) => !session.peer.enableConnectProtocol);
   }
 
   /** The exchange wants no connection any more. */
@@ -203,6 +205,16 @@ export class Http2Pool implements Pool {
     this.#connectForWaiting();
   }
 
+  /** A connection ended before the endpoint had said anything that HTTP/2 is: as good as no connection for those who wait. */
+  endedEarly(session: Http2Upstream, reason: FailureReason | undefined, detail: string): void {
+    if (reason === undefined) this.endpoint.noteUnreachable(session.address, this.context.timeouts);
+    const others = this.#sessions.filter((other) => other !== session && !other.leaving).length + this.#pendingConnects;
+    for (const exchange of this.#waiting.splice(0, others > 0 ? 1 : this.#waiting.length)) {
+      if (reason === undefined) exchange.connectFailed("upstream-unavailable", detail, true);
+      else exchange.upstreamBroke(reason, detail);
+    }
+  }
+
   #endAttempt(): void {
     this.#pendingConnects--;
     this.context.telemetry.upstream.connectionsConnecting--;
@@ -288,7 +300,7 @@ export class Http2Pool implements Pool {
       const first = this.#waiting[0] as Http2Exchange;
       const waitedMs = nowMs - first.waitingSinceMs;
       if (waitedMs < timeouts.upstreamWaitMs) return;
-      const busy = this.#sessions.length > 0;
+      const busy = this.#sessions.some((session) => session.settingsSeen);
       if (!busy && waitedMs < timeouts.connectMs) return;
       this.#waiting.shift();
       if (busy) {

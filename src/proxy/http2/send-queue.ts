@@ -30,6 +30,8 @@ export class SendQueue {
   #window = WINDOW_BYTES_DEFAULT;
   /** Streams that have something which has to wait. */
   readonly #blocked: Http2Stream[] = [];
+  /** The least of the connection's window that is worth a frame. */
+  #leastBytes = WINDOW_BYTES_MIN;
   #pumping = false;
   readonly #session: Http2Session;
 
@@ -73,10 +75,12 @@ export class SendQueue {
     const { writer, peer } = this.#session;
     const window = Math.min(stream.sendWindow, this.#window);
     const wanted = Math.min(bytes, writer.maxFrameBytes);
+    if (window >= WINDOW_BYTES_MIN) {
+      stream.leastBytes = WINDOW_BYTES_MIN;
+      this.#leastBytes = WINDOW_BYTES_MIN;
+    }
     if (window >= wanted) return wanted;
-    // A stream that has waited for long takes what there is: its peer may wait, too, until the window is used up.
-    const least = Math.min(WINDOW_BYTES_MIN, peer.initialWindowBytes >> 1);
-    return window >= least || stream.impatient ? window : 0;
+    return window >= Math.min(stream.leastBytes, this.#leastBytes, peer.initialWindowBytes >> 1) ? window : 0;
   }
 
   /** Sends DATA, or has the stream hold what cannot leave now. */
@@ -126,10 +130,15 @@ export class SendQueue {
     this.#blocked.push(stream);
   }
 
-  /** Has a stream that has waited for long use whatever there is of its window. */
+  /**
+   * A stream has waited for long, and its window has not grown: it is all that the peer gives at a time, as long as something
+   * else holds the rest or until that much is used up. From now on so much is enough.
+   */
   hurry(stream: Http2Stream): void {
-    if (!stream.blocked || stream.impatient) return;
-    stream.impatient = true;
+    const window = Math.min(stream.sendWindow, this.#window);
+    if (!stream.blocked || window <= 0) return;
+    if (this.#window < stream.sendWindow) this.#leastBytes = Math.min(this.#leastBytes, window);
+    else stream.leastBytes = Math.min(stream.leastBytes, window);
     this.pump();
   }
 
@@ -179,7 +188,6 @@ export class SendQueue {
     stream.sendWindow -= take;
     this.#window -= take;
     budgets.dataSent(take, !whole && take < writer.maxFrameBytes);
-    stream.impatient = false;
     stream.release(first, take);
     noteTaken(stream, take);
     if (last) {

@@ -396,7 +396,10 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
       this.offend("reset");
       return;
     }
-    if (stream === undefined) return;
+    if (stream === undefined) {
+      if (this.peerServes && !this.budgets.response(coarse.nowMs)) this.offend("control");
+      return;
+    }
     this.abandon(stream);
     this.resetReceived(stream, code);
     this.streamClosed();

@@ -42,8 +42,8 @@ export class Http2Stream {
   trailersHeld: Field[] | undefined = undefined;
   /** In the queue's list of those that wait. */
   blocked = false;
-  /** It has waited so long that a small window will do. */
-  impatient = false;
+  /** The least of its window that is worth a frame: see send-queue.ts. */
+  leastBytes = Number.POSITIVE_INFINITY;
   /** It was opened before the endpoint had told its settings, so that being refused says nothing about the endpoint. */
   early = false;
   /** By how much the window of the other side's sender has grown for this reader. */

@@ -4,6 +4,7 @@
 // Guarantees: no more streams than the endpoint allows; after its GOAWAY no new ones; a stream that it has not acted on is
 // handed back as such (RFC 9113 §6.8, §8.7).
 import { coarse } from "../../base/clock.ts";
+import type { FailureReason } from "../../base/reasons.ts";
 import { latin1 } from "../../protocol/bytes.ts";
 import { errorCodes, errorName } from "../../protocol/http2/error-codes.ts";
 import { MAX_31_BITS } from "../../protocol/http2/frames.ts";
@@ -40,6 +41,9 @@ export class Http2Upstream extends Http2Session {
   protected readonly peerServes = true;
   #connected = false;
   #speaksHttp1 = false;
+  /** Streams that were reset in this tick or the one before, and those of the one before. */
+  #cooling = 0;
+  #coolingBefore = 0;
   #closed = false;
   #nextId = 1;
 
@@ -91,7 +95,20 @@ export class Http2Upstream extends Http2Session {
   get capacity(): number {
     if (this.leaving || this.ended || this.wire.gone || this.full) return 0;
     const allowed = this.settingsSeen ? this.peer.maxConcurrentStreams : this.pool.earlyStreams;
-    return Math.min(allowed, this.context.limits.http2UpstreamStreamsMax) - this.streams.size;
+    return Math.min(allowed, this.context.limits.http2UpstreamStreamsMax) - this.streams.size - this.#cooling;
+  }
+
+  /** Some servers count a stream for a while after it was reset, and refuse the one that takes its place: it stays taken for a tick. */
+  override sendReset(stream: Http2Stream, code: number): void {
+    if (this.streams.get(stream.id) === stream) this.#cooling++;
+    super.sendReset(stream, code);
+  }
+
+  #coolDown(): void {
+    if (this.#cooling === 0) return;
+    this.#cooling -= this.#coolingBefore;
+    this.#coolingBefore = this.#cooling;
+    this.pool.roomChanged();
   }
 
   /** Opens a stream for an exchange; `capacity` was above 0. */
@@ -215,6 +232,7 @@ export class Http2Upstream extends Http2Session {
   protected sessionEnded(detail: string, cause: EndCause): void {
     this.leaving = true;
     if (!this.#connected) return;
+    if (!this.settingsSeen) this.pool.endedEarly(this, this.#earlyReason(cause), detail);
     this.#remove();
     // What has not left the process cannot have been acted on.
     const { sentId } = this.writer;
@@ -224,6 +242,12 @@ export class Http2Upstream extends Http2Session {
       else if (cause === "violated") stream.exchange.upstreamBroke("upstream-protocol-error", detail);
       else stream.exchange.upstreamLost(id > sentId, detail);
     });
+  }
+
+  /** What those hear who waited for its settings; undefined: the connection was just closed. */
+  #earlyReason(cause: EndCause): FailureReason | undefined {
+    if (this.#speaksHttp1) return "upstream-version-unsupported";
+    return cause === "violated" ? "upstream-protocol-error" : undefined;
   }
 
   protected sessionClosed(): void {
@@ -280,6 +304,7 @@ export class Http2Upstream extends Http2Session {
 
   sweep(nowMs: number): void {
     if (this.sweepSession(nowMs)) return;
+    this.#coolDown();
     // What ends makes room, and who waits for it opens a stream at once: not while the table is being visited.
     const running: Http2Stream[] = [];
     this.streams.forEach((stream) => running.push(stream));
