@@ -58,7 +58,10 @@ function startApps(): Promise<[GrpcApp, GrpcApp]> {
 }
 
 /** Defines the same tests for one sidecar and for two in a row. */
-export function describeChains(name: string, define: (start: (options?: SidecarOptions) => Promise<GrpcChain>) => void): void {
+export function describeChains(
+  name: string,
+  define: (start: (options?: SidecarOptions) => Promise<GrpcChain>) => void,
+): void {
   describe(`${name}, through one sidecar`, () => define((options = {}) => startOne(options)));
   describe(`${name}, through two`, () => define((options = {}) => startTwo(options)));
 }
@@ -68,4 +71,9 @@ export function inSandbox(): Metadata {
   const metadata = new Metadata();
   metadata.set("baggage", `user=ada,sidelane=${SANDBOX}`);
   return metadata;
+}
+
+/** Name of the only listener of a sidecar. */
+export function listenerOf(sidecar: Sidecar): string {
+  return [...sidecar.proxy.addresses.keys()][0] ?? "";
 }

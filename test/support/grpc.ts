@@ -101,7 +101,14 @@ export class GrpcApp {
   }
 
   /** Says who answers, sends `x-echo-*` back with the head and returns `x-trail-*` for the trailers. */
-  #greet(call: ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer> | ServerReadableStream<Buffer, Buffer>, wake = true): Metadata {
+  #greet(
+    call:
+      | ServerUnaryCall<Buffer, Buffer>
+      | ServerWritableStream<Buffer, Buffer>
+      | ServerDuplexStream<Buffer, Buffer>
+      | ServerReadableStream<Buffer, Buffer>,
+    wake = true,
+  ): Metadata {
     const served = call as ServedCall;
     this.served.push(served);
     const head = new Metadata();
@@ -203,7 +210,11 @@ export class GrpcClient {
   }
 
   /** The same, with the call in hand. */
-  begin(message: Buffer | string, { metadata = new Metadata(), ...options }: CallExtras = {}, path = "/test.Echo/Hang") {
+  begin(
+    message: Buffer | string,
+    { metadata = new Metadata(), ...options }: CallExtras = {},
+    path = "/test.Echo/Hang",
+  ) {
     let answer: Buffer | undefined;
     const bytes = typeof message === "string" ? Buffer.from(message) : message;
     const call = this.client.makeUnaryRequest(path, asIs, asIs, bytes, metadata, options, (_error, response) => {
@@ -215,9 +226,16 @@ export class GrpcClient {
   /** A call that streams to the server. */
   upload({ metadata = new Metadata(), ...options }: CallExtras = {}) {
     let answer: Buffer | undefined;
-    const call = this.client.makeClientStreamRequest("/test.Echo/Upload", asIs, asIs, metadata, options, (_, response) => {
-      answer = response;
-    });
+    const call = this.client.makeClientStreamRequest(
+      "/test.Echo/Upload",
+      asIs,
+      asIs,
+      metadata,
+      options,
+      (_, response) => {
+        answer = response;
+      },
+    );
     return { call, outcome: outcomeOf(call, () => answer) };
   }
 
@@ -238,8 +256,13 @@ export class GrpcClient {
   health(metadata = new Metadata()): Promise<string> {
     const { path, requestSerialize, responseDeserialize } = interop.healthCheck;
     return new Promise((resolve) => {
-      this.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service: "" }, metadata, (error, answer) =>
-        resolve(error === null ? (answer?.status ?? "") : String(error.code)),
+      this.client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        { service: "" },
+        metadata,
+        (error, answer) => resolve(error === null ? (answer?.status ?? "") : String(error.code)),
       );
     });
   }

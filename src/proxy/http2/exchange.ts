@@ -32,7 +32,7 @@ import type { Http2Downstream } from "./downstream.ts";
 import { type LoggedRequest, logExchange } from "./log-exchange.ts";
 import { listBytesOf } from "./send-queue.ts";
 import { type Piece, appendTo } from "./pieces.ts";
-import { Http2Stream } from "./stream.ts";
+import { Http2Stream, heldByAll } from "./stream.ts";
 import type { Http2Upstream } from "./upstream.ts";
 
 /** How often an endpoint may refuse one request before that is the answer; each time says that nothing was done. */
@@ -45,6 +45,8 @@ const EARLY_REFUSALS_MAX = 5;
 const ADDRESS_ATTEMPTS_MAX = 3;
 /** After the caller's deadline the endpoint may have an answer on its way; ours comes a little later. */
 const DEADLINE_GRACE_MS = 200;
+/** What one connection may make us hold however much all of them do. */
+const HELD_SHARE_BYTES = 256 * 1024;
 const NONE_TRIED: readonly Endpoint[] = [];
 /** Lists of fields that exchanges have given back: growing one for each request would be a sixth of what it allocates. */
 const spareLists: Field[][] = [];
@@ -606,6 +608,16 @@ export class Http2Exchange {
     const { down, up } = this;
     if (down.blocked) down.session.queue.hurry(down);
     if (up?.blocked === true) up.session.queue.hurry(up);
+    if (heldByAll.bytes > this.downstream.listener.limits.http2HeldBytesMax) {
+      if (holdsTooMuch(down)) {
+        this.#giveUpReader();
+        return;
+      }
+      if (up !== undefined && holdsTooMuch(up)) {
+        this.fail("upstream-overloaded", "the endpoint takes requests too slowly, and too much lies here for it");
+        return;
+      }
+    }
     if (this.#finished || this.#unwanted) {
       // An answer that the client does not read to its end.
       if (down.holds && past(down.progressMs, timeouts.stalledMs, nowMs)) this.#giveUpReader();
@@ -669,6 +681,16 @@ export class Http2Exchange {
     // With nothing else going on, the connection is only there to hold memory.
     if (session.streams.size === 0) session.fail(errorCodes.ENHANCE_YOUR_CALM, "the client reads nothing");
   }
+}
+
+/** Whether the connection of a stream that holds something makes us hold more than its share. */
+function holdsTooMuch({ heldBytes, session }: Http2Stream): boolean {
+  if (heldBytes === 0) return false;
+  let bytes = 0;
+  session.streams.forEach((stream) => {
+    bytes += stream.heldBytes;
+  });
+  return bytes > HELD_SHARE_BYTES;
 }
 
 function debugField(route: Route): Field {

@@ -15,6 +15,9 @@ import type { Http2Session } from "./session.ts";
 
 const NONE_HELD: Piece[] = [];
 
+/** What all streams of the process hold. */
+export const heldByAll = { bytes: 0 };
+
 /** A stream. */
 export class Http2Stream {
   readonly session: Http2Session;
@@ -79,18 +82,21 @@ export class Http2Stream {
     if (this.held.length === 0) this.progressMs = coarse.nowMs;
     appendTo(this.held, bytes, start, end);
     this.heldBytes += end - start;
+    heldByAll.bytes += end - start;
   }
 
   /** Keeps pieces that belong to the stream from now on; nothing was held. */
   holdPieces(pieces: Piece[], bytes: number): void {
     this.held = pieces;
     this.heldBytes = bytes;
+    heldByAll.bytes += bytes;
     this.progressMs = coarse.nowMs;
   }
 
   /** `bytes` of the first piece have left. */
   release(first: Piece, bytes: number): void {
     this.heldBytes -= bytes;
+    heldByAll.bytes -= bytes;
     first.from += bytes;
     if (first.from === first.end) this.held.shift();
   }
@@ -98,6 +104,7 @@ export class Http2Stream {
   /** Forgets what waits. */
   drop(): void {
     this.droppedBytes = this.heldBytes;
+    heldByAll.bytes -= this.heldBytes;
     this.held = NONE_HELD;
     this.heldBytes = 0;
     this.endHeld = false;

@@ -46,3 +46,22 @@ test("an endpoint that never takes the request: timeouts.stalledMs ends it", asy
   expect((await client.request(get()).complete()).body).toBe("hello");
   await neighbour.stop();
 });
+
+test("more than the process is to hold: whoever makes it do so loses its streams, long before stalledMs", async () => {
+  const siege = await startSiege(
+    { limits: { http2HeldBytesMax: MIB } },
+    { settings: [[settingIds.initialWindowSize, 0]] },
+  );
+  const { attacker, sidecar, neighbour } = siege;
+  const backend = await startHttp2Answering(async (stream) => {
+    stream.head([[":status", "200"]]);
+    await stream.pour(bodyBlocks(8 * MIB));
+  });
+  sidecar.publish({ services: { checkout: {} }, sandboxes: { x: { services: { checkout: [backend.name] } } } });
+  const asked = Array.from({ length: 60 }, (_each, n) => attacker.request(get(`/${n}`, ["baggage", "sidelane=x"])));
+  await eventually(() => attacker.ending !== undefined || asked.some(({ resetCode }) => resetCode !== undefined));
+  // A few may stay: what all hold is then within the limit again.
+  await eventually(async () => (await sidecar.metric("sidelane_http2_abuse_total", { kind: "stalled" })) >= 40);
+  attacker.abort();
+  await neighbour.stop();
+});
