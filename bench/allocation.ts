@@ -64,7 +64,7 @@ const subjects: readonly Subject[] = [
       };
     },
     verify: (port) => verifyHttp1("the proxy", port),
-    connect: RawClient.connect,
+    connect: (port, answerBytes) => RawClient.connect(port, answerBytes),
   },
   {
     name: "http2",

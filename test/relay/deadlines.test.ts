@@ -4,6 +4,8 @@ import { openConnections } from "../support/requests.ts";
 import { describeRelay, startTrio } from "../support/sidecar.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: checkout\r\n\r\n";
+/** Where something has to happen before the deadline: enough for it on a busy machine. */
+const IN_TIME_MS = 1_500;
 
 describeRelay("deadlines", (mode) => {
   test.each(["G", "GET / HTTP/1.1\r\nHost: checkout\r\n"])(
@@ -48,7 +50,7 @@ describeRelay("deadlines", (mode) => {
   });
 
   test("timeouts.bodyMs: 408 for a body that stops, and the endpoint's connection ends", async () => {
-    const { client, backend } = await startTrio({ ...mode, timeouts: { bodyMs: 100 } });
+    const { client, backend } = await startTrio({ ...mode, timeouts: { bodyMs: IN_TIME_MS } });
     client.send("POST / HTTP/1.1\r\nHost: checkout\r\nContent-Length: 10\r\n\r\nabc");
     const peer = await backend.accept();
     await peer.until("abc");
@@ -59,7 +61,7 @@ describeRelay("deadlines", (mode) => {
   });
 
   test("timeouts.requestMs after an early answer has begun: a reset, counted for what it is", async () => {
-    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { requestMs: 400 } });
+    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { requestMs: IN_TIME_MS } });
     client.send("POST / HTTP/1.1\r\nHost: checkout\r\nContent-Length: 10\r\n\r\nabc");
     const peer = await backend.accept();
     await peer.until("abc");
@@ -87,7 +89,7 @@ describeRelay("deadlines", (mode) => {
   });
 
   test("timeouts.responseHeadMs: 504", async () => {
-    const { client, backend } = await startTrio({ ...mode, timeouts: { responseHeadMs: 100 } });
+    const { client, backend } = await startTrio({ ...mode, timeouts: { responseHeadMs: IN_TIME_MS } });
     client.send(GET);
     const { peer } = await backend.request();
     peer.send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 O");
@@ -104,18 +106,18 @@ describeRelay("deadlines", (mode) => {
   });
 
   test("timeouts.responseHeadMs does not touch a response that streams", async () => {
-    const { client, backend } = await startTrio({ ...mode, timeouts: { responseHeadMs: 100 } });
+    const { client, backend } = await startTrio({ ...mode, timeouts: { responseHeadMs: IN_TIME_MS } });
     client.send(GET);
     const { peer } = await backend.request();
     peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     await client.until("\r\n\r\n");
-    await swept(400);
+    await swept(IN_TIME_MS + 300);
     peer.send("2\r\nok\r\n0\r\n\r\n");
     expect((await client.message()).body).toBe("ok");
   });
 
   test("timeouts.requestMs: 504 before the response has begun, a reset afterwards", async () => {
-    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { requestMs: 200 } });
+    const { client, sidecar, backend } = await startTrio({ ...mode, timeouts: { requestMs: IN_TIME_MS } });
     client.send(GET);
     await backend.request();
     expect((await client.message()).status).toBe(504);

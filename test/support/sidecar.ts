@@ -129,7 +129,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
   const cell = new TableCell();
   if (options.table !== undefined) cell.publish(compiled(options.table, 1));
-  const telemetry = new Telemetry({ sandboxLabelsMax: 100, processMetrics: false });
+  const { grpcMethodLabelsMax } = loaded.config.limits;
+  const telemetry = new Telemetry({ sandboxLabelsMax: 100, grpcMethodLabelsMax, processMetrics: false });
   const accessLog = options.accessLog === true ? new AccessLog({ enabled: true, file: logFile }) : undefined;
   const proxy = await startProxy(loaded.config, {
     cell,

@@ -43,7 +43,7 @@ export class HpackEncoder {
     this.#sizeNow = size;
   }
 
-  /** Begins a block: takes up to `BLOCK_START_BYTES_MAX` bytes of `out`. @returns the offset behind them. */
+  /** Begins a block: takes no more of `out` than `FieldBlock.encodedBytesMax` allows for. @returns the offset behind them. */
   begin(out: Uint8Array, at: number): number {
     if (this.#sizeLowest < 0 && !this.#table.worn) return at;
     return this.#beginAnew(out, at);

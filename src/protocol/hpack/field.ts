@@ -91,7 +91,7 @@ export class Field {
 }
 
 /** What begins a block: up to two size updates of at most six bytes each (RFC 7541 §4.2, §6.3). */
-export const BLOCK_START_BYTES_MAX = 12;
+const BLOCK_START_BYTES_MAX = 12;
 
 /** The fields of one header block, in order. Reused: `fields` behind `count` are those of earlier blocks. */
 export class FieldBlock {

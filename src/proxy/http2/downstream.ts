@@ -96,7 +96,6 @@ export class Http2Downstream extends Http2Session implements Connection {
     ]);
     this.widenWindow();
     this.reader.partialMs = coarse.nowMs;
-    if (listener.draining) this.announceDrain();
   }
 
   get idle(): boolean {
@@ -223,7 +222,7 @@ export class Http2Downstream extends Http2Session implements Connection {
       const stats = listener.telemetry.grpcStats("", listener.config.direction, "");
       stats.record(0, bytes, valueStart, valueEnd, grpcStatus, false);
     }
-    if (listener.accessLog?.wants(status, true) === true) logRefusal(listener, this.peerName, reason, status);
+    if (listener.accessLog?.wants(status, true) === true) logRefusal(listener, this.peerName, reason, head.isGrpc);
     const context = { detail, service: "", destination: "", endpoint: "" };
     const { fields, body } = answerOf(reason, context, head.isHead, head.isGrpc);
     this.sendAnswer(id, fields, listBytesOf(fields), body);
@@ -293,6 +292,8 @@ export class Http2Downstream extends Http2Session implements Connection {
   sweep(nowMs: number): void {
     if (this.sweepSession(nowMs)) return;
     const { idleMs } = this.listener.timeouts;
+    // A client that came after the announcement hears it once it has been of use: sent away at once, it would come back at once.
+    if (this.listener.draining && this.history.lastId > 0) this.announceDrain();
     if (this.streams.size > 0) {
       this.streams.forEach((stream) => stream.exchange.sweep(nowMs));
       return;

@@ -1,5 +1,5 @@
 // Access log lines of HTTP/2. The strings are made only for exchanges while the log is on.
-import type { Reason } from "../../base/reasons.ts";
+import { type Reason, reasonInfo } from "../../base/reasons.ts";
 import { textOf } from "../../protocol/bytes.ts";
 import { WATCHED } from "../../protocol/field-table.ts";
 import type { Field } from "../../protocol/hpack/field.ts";
@@ -42,7 +42,8 @@ function valueText(field: Field | undefined): string {
 }
 
 /** Writes the line of a request that was refused before it became an exchange. */
-export function logRefusal(listener: Http2Listener, client: string, reason: Reason, status: number): void {
+export function logRefusal(listener: Http2Listener, client: string, reason: Reason, toGrpc: boolean): void {
+  const { status, grpcStatus } = reasonInfo(reason);
   listener.accessLog?.write({
     listener: listener.config.name,
     direction: listener.config.direction,
@@ -55,7 +56,8 @@ export function logRefusal(listener: Http2Listener, client: string, reason: Reas
     key: "",
     destination: "",
     reason,
-    status,
+    status: toGrpc ? 200 : status,
+    ...(toGrpc ? { grpcStatus } : {}),
     endpoint: "",
     requestBytes: 0,
     responseBytes: 0,

@@ -301,7 +301,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     blocks.open(id);
     this.#blockMs = coarse.nowMs;
     this.budgets.blockBegins();
-    if (!blocks.add(bytes, payload.start, payload.end)) this.offend("header-list");
+    if (!blocks.add(bytes, payload.start, payload.end)) this.#refuseBlock(id);
   }
 
   #takeContinuation(bytes: Uint8Array, start: number, end: number, flagBits: number): void {
@@ -309,12 +309,18 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     const blocks = this.#blocks;
     if (!this.budgets.continuation()) this.offend("continuation");
     else if (start === end && !last && !this.budgets.emptyFrame(coarse.nowMs)) this.offend("empty-frame");
-    else if (!blocks.add(bytes, start, end)) this.offend("header-list");
+    else if (!blocks.add(bytes, start, end)) this.#refuseBlock(blocks.openId);
     else if (last) {
       const id = blocks.openId;
       this.#blockMs = 0;
       this.#takeBlock(blocks.close(), id);
     }
+  }
+
+  /** A block that is too long to be honest, and too long to be decoded for the sake of the others. */
+  #refuseBlock(id: number): void {
+    if (this.peerServes) this.streams.get(id)?.exchange.upstreamBroke("upstream-head-too-large", "");
+    this.offend("header-list");
   }
 
   #takeBlock(result: DecodeResult, id: number): void {
