@@ -622,15 +622,16 @@ export class Http2Exchange {
       // An answer that the client does not read to its end.
       if (down.holds && past(down.progressMs, timeouts.stalledMs, nowMs)) this.#giveUpReader();
       else this.#endUnwanted(errorCodes.NO_ERROR);
-    } else if (this.isTunnel) this.#sweepTunnel(nowMs);
-    else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
-      this.fail("deadline-exceeded", `the caller gave the call ${this.#timeoutMs} ms`);
-    } else if (past(this.openedMs, timeouts.requestMs, nowMs)) {
-      this.fail("upstream-timeout", `the exchange took longer than ${timeouts.requestMs} ms`);
     } else if (down.holds && past(down.progressMs, timeouts.stalledMs, nowMs)) {
       this.#giveUpReader();
     } else if (up !== undefined && up.holds && past(up.progressMs, timeouts.stalledMs, nowMs)) {
       this.fail("upstream-timeout", `the endpoint took nothing of the request for ${timeouts.stalledMs} ms`);
+    } else if (this.isTunnel && (!this.responseStarted || (this.#status >= 200 && this.#status < 300))) {
+      this.#sweepTunnel(nowMs);
+    } else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
+      this.fail("deadline-exceeded", `the caller gave the call ${this.#timeoutMs} ms`);
+    } else if (past(this.openedMs, timeouts.requestMs, nowMs)) {
+      this.fail("upstream-timeout", `the exchange took longer than ${timeouts.requestMs} ms`);
     } else if ((down.state & LOCAL_ENDED) !== 0 && past(down.progressMs, timeouts.bodyMs, nowMs)) {
       // It has the whole answer and does not end its request.
       this.#detach(errorCodes.CANCEL);
