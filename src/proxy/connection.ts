@@ -10,8 +10,8 @@ export interface Connection {
   readonly idle: boolean;
   /** Deadlines; once per tick of the coarse clock. */
   sweep(nowMs: number): void;
-  /** Soon no further requests will be taken: tells the client, where the protocol can. */
-  announceDrain(): void;
+  /** Soon no further requests will be taken: tells the client, where the protocol can. True when it has been told just now. */
+  announceDrain(): boolean;
   /** No further requests: ends the connection now or when the running ones are over (`listener.ending` is set). */
   drain(): void;
 }

@@ -64,7 +64,9 @@ export class Detector implements WireOwner, Connection {
     this.#listener.remove(this);
   }
 
-  announceDrain(): void {}
+  announceDrain(): boolean {
+    return false;
+  }
 
   drain(): void {
     this.wire.destroy();

@@ -311,10 +311,12 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
     this.#failureStats.clear();
   }
 
-  /** From now on answers announce the end of their connection; all requests are still served. */
-  announceDrain(): void {
+  /** From now on answers announce the end of their connection; all requests are still served. True when a client was told now. */
+  announceDrain(): boolean {
     this.draining = true;
-    for (const connection of this.#connections) connection.announceDrain();
+    let told = false;
+    for (const connection of this.#connections) if (connection.announceDrain()) told = true;
+    return told;
   }
 
   /** Accepts no more connections. */

@@ -158,6 +158,10 @@ async function drainListeners(
   // What has just been accepted gets a turn in which its request is read; without it, it would look idle.
   await nextTurn();
   await nextTurn();
+  // Clients that came during the announcement were served without one: told to go, they would have come back here.
+  let told = false;
+  for (const listener of listeners) if (listener.announceDrain()) told = true;
+  if (told) await passed(TICK_MS, closed);
   const ended = new AbortController();
   const deadline = passed(drainMs, AbortSignal.any([ended.signal, closed]));
   const outcome = await Promise.race([Promise.all(listeners.map((listener) => listener.endConnections())), deadline]);

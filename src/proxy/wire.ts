@@ -154,6 +154,8 @@ export class Wire {
   #dead = false;
   /** Writing has failed, reading goes on until its end. */
   #mute = false;
+  /** `end` was called. */
+  #shut = false;
   /** We connected: what the other side said before it went away is still worth reading. */
   #readsOn = false;
   #error: Error | undefined;
@@ -403,6 +405,7 @@ export class Wire {
   end(): void {
     if (this.#dead || this.closed) return;
     outbox.flush();
+    this.#shut = true;
     this.socket.end();
   }
 
@@ -426,7 +429,9 @@ export class Wire {
     if (this.#dead || this.closed) return;
     outbox.flush();
     this.#dead = true;
-    if (this.#beneath === this.socket && "encrypted" in this.socket) this.socket.destroy();
+    const secured = this.#beneath === this.socket && "encrypted" in this.socket;
+    // libuv refuses to reset a connection whose sending side is being shut down, and the handle would stay open.
+    if (secured || this.#shut) this.socket.destroy();
     else this.#beneath.resetAndDestroy();
     if (this.#beneath !== this.socket) this.socket.destroy();
   }

@@ -12,6 +12,7 @@ import { codes, settingIds } from "../support/http2-frames.ts";
 import type { SentField } from "../support/http2-hpack.ts";
 import { call, connectTo, exchange, fieldsOf, startHttp2Trio } from "../support/http2-sidecar.ts";
 import type { PeerStream } from "../support/http2-stream.ts";
+import { swept } from "../support/quiet.ts";
 import { deadPort } from "../support/requests.ts";
 import { type Sidecar, type SidecarOptions, startSidecar } from "../support/sidecar.ts";
 
@@ -198,6 +199,30 @@ describe("the answer to a call", () => {
     got.peer.abort();
     expect(await asked.wasReset()).toBe(codes.internalError);
     expect(await trio.sidecar.metric("sidelane_grpc_requests_total", { grpc_status: "14" })).toBe(1);
+  });
+
+  test("does not come to a stream whose client is silent: there is nothing that it owes", async () => {
+    const trio = await startHttp2Trio({ timeouts: { bodyMs: 100, responseHeadMs: 100 } });
+    const { asked, got } = await exchange(trio, call(), { endStream: false });
+    await swept(400);
+    asked.data(message, { endStream: true });
+    await got.complete();
+    got.head(
+      [
+        [":status", "200"],
+        ["grpc-status", "0"],
+      ],
+      { endStream: true },
+    );
+    expect((await asked.complete()).heads[0]?.get("grpc-status")).toBe("0");
+  });
+
+  test("of timeouts.requestMs comes to calls, too", async () => {
+    const trio = await startHttp2Trio({ timeouts: { requestMs: 300 } });
+    const { asked, got } = await exchange(trio, call(), { endStream: false });
+    expect((await asked.receivedHead()).get("grpc-status")).toBe("4");
+    expect(await got.wasReset()).toBe(codes.cancel);
+    expect(await trio.sidecar.metric("sidelane_requests_total", { reason: "upstream-timeout" })).toBe(1);
   });
 
   test("is for gRPC alone: content types that only begin alike get problem details", async () => {

@@ -144,6 +144,14 @@ describeChains("a status", (start) => {
     }
   });
 
+  test("that says `try again` is not tried again on the way", async () => {
+    const { client, baseline } = await start();
+    for (const code of [status.UNAVAILABLE, status.ABORTED, status.RESOURCE_EXHAUSTED]) {
+      await client.unary("x", { metadata: metadataOf(["x-fail", String(code)]) });
+    }
+    expect(baseline.served).toHaveLength(3);
+  });
+
   test("of trailers alone stays one", async () => {
     const { first } = await start();
     const client = await connectTo(first, {}, listenerOf(first));

@@ -53,7 +53,7 @@ async function startManyTongues(certificate: Parameters<typeof startTlsApp>[1]):
     const text = first.toString("latin1");
     if (first[0] === 0x16) return tls.name;
     if (text.startsWith("PRI ")) return http2.name;
-    if (/^GET \/chat /.test(text)) return websocket.name;
+    if (text.startsWith("GET /chat ")) return websocket.name;
     return /^[A-Z]+ \S+ HTTP\//.test(text) ? http1 : lines;
   };
   const door = createServer((socket) => {

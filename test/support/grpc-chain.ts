@@ -62,8 +62,12 @@ export function describeChains(
   name: string,
   define: (start: (options?: SidecarOptions) => Promise<GrpcChain>) => void,
 ): void {
-  describe(`${name}, through one sidecar`, () => define((options = {}) => startOne(options)));
-  describe(`${name}, through two`, () => define((options = {}) => startTwo(options)));
+  describe(`${name}, through one sidecar`, () => {
+    define((options = {}) => startOne(options));
+  });
+  describe(`${name}, through two`, () => {
+    define((options = {}) => startTwo(options));
+  });
 }
 
 /** Metadata with the key of the sandbox. */

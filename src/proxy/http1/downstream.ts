@@ -300,7 +300,9 @@ export class Http1Downstream implements WireOwner, Connection {
   }
 
   /** The next answer says it: `listener.draining`. */
-  announceDrain(): void {}
+  announceDrain(): boolean {
+    return false;
+  }
 
   /** Ends an idle connection; the others end after their exchange (`listener.ending`). */
   drain(): void {

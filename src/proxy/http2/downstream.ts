@@ -276,10 +276,11 @@ export class Http2Downstream extends Http2Session implements Connection {
   }
 
   /** RFC 9113 §6.8: the first GOAWAY promises to take whatever is on its way. */
-  announceDrain(): void {
-    if (this.#announced || this.ended) return;
+  announceDrain(): boolean {
+    if (this.#announced || this.ended || this.#lastId !== MAX_31_BITS) return false;
     this.#announced = true;
     this.writer.goaway(MAX_31_BITS, errorCodes.NO_ERROR, "draining");
+    return true;
   }
 
   drain(): void {
@@ -292,8 +293,6 @@ export class Http2Downstream extends Http2Session implements Connection {
   sweep(nowMs: number): void {
     if (this.sweepSession(nowMs)) return;
     const { idleMs } = this.listener.timeouts;
-    // A client that came after the announcement hears it once it has been of use: sent away at once, it would come back at once.
-    if (this.listener.draining && this.history.lastId > 0) this.announceDrain();
     if (this.streams.size > 0) {
       this.streams.forEach((stream) => stream.exchange.sweep(nowMs));
       return;

@@ -633,13 +633,21 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     this.writer.goaway(this.peerServes ? 0 : this.history.lastId, code, detail);
   }
 
-  /** Takes nothing more in, tells all exchanges, and closes once what was written has left. */
-  protected finish(detail: string, cause: EndCause = "closed"): void {
+  /**
+   * Takes nothing more in, tells all exchanges, and closes once what was written has left.
+   *
+   * @param atOnce nothing that was written will be read.
+   */
+  protected finish(detail: string, cause: EndCause = "closed", atOnce = false): void {
     if (this.ended) return;
     this.ended = true;
     this.#endedMs = coarse.nowMs;
     this.#endCause = cause;
     this.sessionEnded(detail, cause);
+    if (atOnce) {
+      this.wire.reset();
+      return;
+    }
     this.writer.flush();
     this.wire.end();
     // What still comes is read and dropped, so that the peer gets the GOAWAY instead of a reset.
@@ -685,8 +693,7 @@ export abstract class Http2Session implements WireOwner, FrameReceiver {
     }
     if (this.wire.backlogged && stalledMs > 0 && nowMs - this.wire.lastProgressMs >= stalledMs) {
       this.context.telemetry.http2Abuse.stalled++;
-      this.finish(`nothing was read for ${stalledMs} ms`, "abuse");
-      this.wire.reset();
+      this.finish(`nothing was read for ${stalledMs} ms`, "abuse", true);
       return true;
     }
     return this.#sweepPing(nowMs);

@@ -198,7 +198,9 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
     this.#relay?.sweep(nowMs, this.#listener.timeouts.tunnelIdleMs);
   }
 
-  announceDrain(): void {}
+  announceDrain(): boolean {
+    return false;
+  }
 
   /** Nobody can tell it to come to an end: it lives until it does, or until the deadline of the drain. */
   drain(): void {}
