@@ -52,7 +52,7 @@ puts on a forwarded response:
 \`\`\`
 
 A gRPC caller (content type \`application/grpc\`) gets the same as a trailers-only answer: HTTP status 200, \`grpc-status\` from the table below,
-and title, detail and advice in \`grpc-message\`.
+and reason, detail and advice in \`grpc-message\`.
 
 *Source* says whom to look at first: \`downstream\` is whoever sent the request, \`upstream\` the endpoint, \`sidelane\` a limit of
 the sidecar, \`decision\` the key and the routing table. *Retry* says whether the same request may be sent again: *yes*; only if it

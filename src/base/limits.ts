@@ -102,7 +102,7 @@ export const limitInfos = {
   ),
   http2EmptyFramesPerSecond: limit(20, 1, 1_000_000, "such frames that are allowed again each second"),
   http2HeldBytesMax: limit(
-    256 * MIB,
+    64 * MIB,
     1 * MIB,
     64 * 1024 * MIB,
     "bytes that all HTTP/2 streams of the process together may hold for readers which do not keep up; beyond, connections that make it hold more than 256 KiB lose their streams",

@@ -139,7 +139,7 @@ export const failureReasons = {
     14,
     "no",
     "TLS with the upstream failed",
-    "no TLS connection to the endpoint could be made; the detail says whether the certificate, the name or the protocol is at fault, see the service's `tls` in the config",
+    "no TLS connection to the endpoint could be made; the detail says whether the certificate, the name or the protocol is at fault, see `upstreamTls` in the config",
   ),
   "upstream-version-unsupported": info(
     "upstream",
@@ -147,7 +147,7 @@ export const failureReasons = {
     13,
     "no",
     "upstream does not speak this HTTP version",
-    "the endpoint does not speak the HTTP version of the request, and one version is never translated into another; call the service with the version it speaks",
+    "the endpoint does not speak the HTTP version of the request, and one version is never translated into another; call the service with the version it speaks, or set `protocol: http1` on a TLS listener before an app without HTTP/2",
   ),
   "upstream-protocol-error": info(
     "upstream",

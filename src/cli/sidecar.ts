@@ -86,6 +86,7 @@ export function followTable(
   cell.onPublish((table) => {
     telemetry.tablePublished(table.version);
     warnOfLostService(config, table, log);
+    warnOfUnknownTls(config, table, log);
     void forgetSandboxes(cell, table, telemetry);
   });
   const source = new TableFileSource(
@@ -112,6 +113,17 @@ function warnOfLostService({ service, listeners }: ProxyConfig, table: CompiledT
       port: listener.port,
       ports: table.portNames(id).join(" "),
       advice: "set the listener's `port` to one of the service's ports",
+    });
+  }
+}
+
+/** TLS for a service that nothing is sent to is most likely a name misspelt, and the service meant is spoken to in plain text. */
+function warnOfUnknownTls({ service, upstreamTls }: ProxyConfig, table: CompiledTable, log: Log): void {
+  for (const name of Object.keys(upstreamTls)) {
+    if (name === service || table.serviceByName(name) !== -1) continue;
+    log.warn("upstreamTls names a service that the table does not have", {
+      name,
+      advice: "correct the name: what is not named here is spoken to without TLS",
     });
   }
 }

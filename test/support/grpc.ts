@@ -288,14 +288,12 @@ function outcomeOf(call: AnyCall, message: () => Buffer | undefined = () => unde
 }
 
 /** The messages of a call one by one. */
-export class Messages {
-  readonly #call: ClientReadableStream<Buffer> | ClientDuplexStream<Buffer, Buffer>;
+class Messages {
   readonly #messages: Buffer[] = [];
   #ended = false;
   #wake: (() => void)[] = [];
 
   constructor(call: ClientReadableStream<Buffer> | ClientDuplexStream<Buffer, Buffer>) {
-    this.#call = call;
     call.on("data", (message: Buffer) => {
       this.#messages.push(message);
       this.#awake();
@@ -324,11 +322,6 @@ export class Messages {
     const all: Buffer[] = [];
     for (let message = await this.next(); message !== undefined; message = await this.next()) all.push(message);
     return all;
-  }
-
-  /** Who sends them. */
-  get peer(): string {
-    return this.#call.getPeer();
   }
 }
 

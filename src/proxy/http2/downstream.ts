@@ -111,7 +111,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     let at = 0;
     while (at < end && this.#prefaceBytes < PREFACE.length) {
       if (received[at] !== PREFACE[this.#prefaceBytes]) {
-        this.fail(errorCodes.PROTOCOL_ERROR, "the connection does not begin with the preface of HTTP/2");
+        this.#refusePreface();
         return;
       }
       at++;
@@ -122,6 +122,17 @@ export class Http2Downstream extends Http2Session implements Connection {
     if (at < end) this.reader.take(received, at, end);
     this.judge();
     this.holdBack();
+  }
+
+  /** `protocol: http2`, and the client speaks something else: nothing that it would understand can be answered. */
+  #refusePreface(): void {
+    const { listener } = this;
+    const { status } = reasonInfo("version-unsupported");
+    listener.failureStats(undefined, "version-unsupported", "http2").record(status, 0);
+    if (listener.accessLog?.wants(status, true) === true) {
+      logRefusal(listener, this.peerName, "version-unsupported", false);
+    }
+    this.fail(errorCodes.PROTOCOL_ERROR, "the connection does not begin with the preface of HTTP/2");
   }
 
   // ---------------------------------------------------------------- requests

@@ -61,7 +61,8 @@ test("more than the process is to hold: whoever makes it do so loses its streams
   const asked = Array.from({ length: 60 }, (_each, n) => attacker.request(get(`/${n}`, ["baggage", "sidelane=x"])));
   await eventually(() => attacker.ending !== undefined || asked.some(({ resetCode }) => resetCode !== undefined));
   // A few may stay: what all hold is then within the limit again.
-  await eventually(async () => (await sidecar.metric("sidelane_http2_abuse_total", { kind: "stalled" })) >= 40);
+  const stalled = (): Promise<number> => sidecar.metric("sidelane_http2_abuse_total", { kind: "stalled" });
+  await expect.poll(stalled, { timeout: 20_000 }).toBeGreaterThanOrEqual(40);
   attacker.abort();
   await neighbour.stop();
 });
