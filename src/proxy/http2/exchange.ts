@@ -135,7 +135,7 @@ export class Http2Exchange {
     this.#fieldCount = count;
     this.#listBytes = block.listBytes;
     if (head.maxForwards > 0 && (head.isOptions || head.isTrace)) this.#countForward(head.maxForwards);
-    if (head.grpcTimeout !== undefined) this.#noteTimeout(head.grpcTimeout);
+    if (head.isGrpc && head.grpcTimeout !== undefined) this.#noteTimeout(head.grpcTimeout);
     route.stats.active++;
   }
 
