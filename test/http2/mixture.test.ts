@@ -161,11 +161,13 @@ describeRelay("one version is never translated into another", (mode) => {
     expect(await getPlain(sidecar.port(), "checkout")).toEqual({ status: 200, body: "hello" });
   });
 
-  test("HTTP/1.1 before an app that speaks HTTP/2 alone: 502", async () => {
+  test("HTTP/1.1 before an app that speaks HTTP/2 alone: 502 upstream-version-unsupported", async () => {
     const server = createHttp2Server((_, response) => void response.end("hello"));
     server.on("sessionError", () => {});
     const sidecar = await startSidecar({ ...mode, target: await listen(server) });
-    expect((await getPlain(sidecar.port(), "checkout")).status).toBe(502);
+    const answer = await getPlain(sidecar.port(), "checkout");
+    expect(answer.status).toBe(502);
+    expect(JSON.parse(answer.body)).toMatchObject({ reason: "upstream-version-unsupported" });
     expect((await fetchHttp2(await connectHttp2(sidecar.port()))).body).toBe("hello");
   });
 

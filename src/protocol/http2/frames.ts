@@ -74,6 +74,17 @@ export function readUint32(bytes: Uint8Array, at: number): number {
   );
 }
 
+/** Whether `bytes[0, end)` begin as a server of HTTP/2 does: with the head of a SETTINGS frame (RFC 9113 §3.4). */
+export function beginsWithSettings(bytes: Uint8Array, end: number): boolean {
+  return (
+    end >= FRAME_HEAD_BYTES &&
+    readUint24(bytes, 0) % SETTING_BYTES === 0 &&
+    bytes[3] === frameTypes.SETTINGS &&
+    bytes[4] === 0 &&
+    readUint32(bytes, 5) === 0
+  );
+}
+
 /** Writes `value` in four bytes. */
 function writeUint32(out: Uint8Array, at: number, value: number): number {
   out[at] = value >>> 24;

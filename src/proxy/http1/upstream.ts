@@ -9,6 +9,7 @@ import { ChunkScanner } from "../../protocol/http1/chunked.ts";
 import { FieldTable } from "../../protocol/field-table.ts";
 import { http1Fields } from "../../protocol/http1/field-ids.ts";
 import { faults } from "../../protocol/http1/faults.ts";
+import { beginsWithSettings } from "../../protocol/http2/frames.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
 import { ResponseHead, bodyKinds, parseResponseHead } from "../../protocol/http1/response-head.ts";
 import type { BodyKind } from "../../protocol/http1/response-head.ts";
@@ -98,7 +99,9 @@ export class Http1Upstream implements WireOwner {
         return;
       }
       if (after === FAULTY) {
-        this.#break(exchange, head.fault.response, head.fault.detail);
+        if (at === 0 && beginsWithSettings(bytes, end)) {
+          this.#break(exchange, "upstream-version-unsupported", "the endpoint answered HTTP/1.1 with HTTP/2");
+        } else this.#break(exchange, head.fault.response, head.fault.detail);
         return;
       }
       if (head.status === 101) {
