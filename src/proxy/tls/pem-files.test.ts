@@ -11,12 +11,15 @@ async function follow(folder: PemFolder, paths: PemPaths) {
   const stats = new TlsStats();
   const applied: PemContents[] = [];
   const errors: string[] = [];
+  const warnings: string[] = [];
   const infos: string[] = [];
+  type Fields = Readonly<Record<string, unknown>>;
+  const whyOf = (fields: Fields): string => String(fields["why"]).replaceAll(`${folder.path}/`, "");
   const log = {
     ...silentLog,
     info: (message: string) => void infos.push(message),
-    error: (_message: string, fields: Readonly<Record<string, unknown>> = {}) =>
-      void errors.push(String(fields["why"]).replaceAll(`${folder.path}/`, "")),
+    warn: (_message: string, fields: Fields = {}) => void warnings.push(whyOf(fields)),
+    error: (_message: string, fields: Fields = {}) => void errors.push(whyOf(fields)),
   };
   const deps = { log, stats, pollMs: 5, settleMs: 5 };
   const files = new PemFiles("listener inbound", paths, (contents) => void applied.push(contents), deps);
@@ -28,7 +31,7 @@ async function follow(folder: PemFolder, paths: PemPaths) {
       throw new Error(String(error).replaceAll(`${folder.path}/`, ""), { cause: error });
     }
   };
-  return { files, start, stats, applied, errors, infos };
+  return { files, start, stats, applied, errors, warnings, infos };
 }
 
 /** A pair as it is given on. */
@@ -102,7 +105,8 @@ describe("PemFiles", () => {
 
     const starting = await follow(folder, paths);
     expect((await starting.start()).certificate).toBe(inUse(expired).certificate);
-    expect(starting.errors).toEqual([
+    expect(starting.errors).toEqual([]);
+    expect(starting.warnings).toEqual([
       "tls.crt expired on 2020-06-01 12:00 UTC, whoever verifies it refuses the connection, renew it",
     ]);
     await folder.putPair("tls", await authority.sign("renewed"));

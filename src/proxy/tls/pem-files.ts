@@ -97,7 +97,10 @@ export class PemFiles {
     const look = await this.#look();
     if (look.fault !== undefined && !look.byTime) throw new Error(`TLS of ${this.name}: ${look.fault}`);
     // A certificate that has expired is no reason to serve nobody; the clients that verify it refuse, and say why.
-    if (look.fault !== undefined) this.#report(look.fault);
+    if (look.fault !== undefined) {
+      this.#error = look.fault;
+      this.#deps.log.warn("certificates are in use that clients will refuse", { for: this.name, why: look.fault });
+    }
     this.#use(look);
     this.#schedule(false);
     return look.contents;
