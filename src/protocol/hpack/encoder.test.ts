@@ -57,9 +57,9 @@ describe("what is sent how", () => {
     expect(connection.encode(agent)).toBe("bf");
   });
 
-  test("a name of our own: once as text, then as an index", () => {
+  test("a name of our own: once as text, coded because that is shorter, then as an index", () => {
     const connection = new Connection();
-    expect(connection.encode(field("a-name", "1"))).toBe(`4006${hex("a-name")}01${hex("1")}`);
+    expect(connection.encode(field("a-name", "1"))).toBe(`40851ad50e92ff01${hex("1")}`);
     expect(connection.encode(field("a-name", "2"))).toBe(`7e01${hex("2")}`);
   });
 
