@@ -7,6 +7,11 @@ export const TICK_MS = 100;
 /** `coarse.nowMs` is milliseconds since the process started, at most one tick old (more when the loop is late). */
 export const coarse = { nowMs: Math.floor(performance.now()) };
 
+/** Whether a deadline of `limitMs` (0: none) that began at `sinceMs` has passed. */
+export function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
+  return limitMs > 0 && nowMs - sinceMs >= limitMs;
+}
+
 /** Advances the clock and calls `sweep` once per tick until the returned function is called. */
 export function startTicking(sweep: (nowMs: number) => void): () => void {
   // Nothing has ticked yet, or not for long: deadlines that begin before the first tick must not begin in the past.

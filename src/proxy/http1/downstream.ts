@@ -7,7 +7,7 @@
 //   idle -> head -> exchange -> idle ...          (keep-alive)
 //                            -> lingering -> gone (close: the client gets the answer before the reset, RFC 9112 §9.6)
 //                            -> switched -> gone  (101: the connection is bytes from here on, switched.ts)
-import { coarse } from "../../base/clock.ts";
+import { coarse, past } from "../../base/clock.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
 import { ChunkScanner } from "../../protocol/http1/chunked.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
@@ -373,9 +373,4 @@ export class Http1Downstream implements WireOwner, Connection {
       exchange.fail("client-closed", `the client closed its side more than ${timeouts.halfClosedMs} ms ago`);
     }
   }
-}
-
-/** Whether `limitMs` (0: never) have passed since `sinceMs`. */
-function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
-  return limitMs > 0 && nowMs - sinceMs >= limitMs;
 }

@@ -1,7 +1,8 @@
 // Two questions about a request that are asked before there is an exchange.
-import { TOKEN_LOWER, latin1 } from "../../protocol/bytes.ts";
+import { latin1 } from "../../protocol/bytes.ts";
 import { fieldIds } from "../../protocol/http1/field-ids.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
+import { valueHoldsToken } from "../via-token.ts";
 
 const HEAD_AND_SPACE = latin1("HEAD ");
 
@@ -13,20 +14,10 @@ export function beginsWithHead(bytes: Uint8Array, start: number, end: number): b
 
 /** Whether a Via field of the parsed head holds the token. */
 export function viaHolds(head: RequestHead, bytes: Uint8Array, token: Uint8Array): boolean {
+  const { watched } = head;
   for (let w = 0; w < head.watchedCount; w++) {
-    if (head.watched[w * 3] !== fieldIds.via) continue;
-    const end = (head.watched[w * 3 + 2] as number) - token.length;
-    for (let at = head.watched[w * 3 + 1] as number; at <= end; at++) {
-      let i = 0;
-      while (i < token.length && bytes[at + i] === token[i]) i++;
-      // The whole name, not the beginning or end of another listener's.
-      if (i === token.length && !isTokenByte(bytes, at - 1) && !isTokenByte(bytes, at + i)) return true;
-    }
+    if (watched[w * 3] !== fieldIds.via) continue;
+    if (valueHoldsToken(bytes, watched[w * 3 + 1] as number, watched[w * 3 + 2] as number, token)) return true;
   }
   return false;
-}
-
-/** `at` is inside the head: around a value there are at least the colon and the line end. */
-function isTokenByte(bytes: Uint8Array, at: number): boolean {
-  return TOKEN_LOWER[bytes[at] as number] !== 0;
 }

@@ -13,7 +13,7 @@
 //
 // Long because the steps above share one state, and any of them may be the last: apart, each would have to ask the others
 // whether the exchange still lives.
-import { coarse, turnNowMs } from "../../base/clock.ts";
+import { coarse, past, turnNowMs } from "../../base/clock.ts";
 import type { FailureReason, Reason } from "../../base/reasons.ts";
 import { reasonInfo } from "../../base/reasons.ts";
 import { statusOfField, statusOfHttp, statusOfReset } from "../../protocol/grpc/status.ts";
@@ -696,9 +696,4 @@ function holdsTooMuch({ heldBytes, session }: Http2Stream): boolean {
 
 function debugField(route: Route): Field {
   return ownField("x-sidelane-route", route.debugText);
-}
-
-/** Whether `limitMs` (0: never) have passed since `sinceMs`. */
-function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
-  return limitMs > 0 && nowMs - sinceMs >= limitMs;
 }
