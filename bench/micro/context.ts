@@ -1,14 +1,20 @@
 // Key extraction: what each request pays before its decision. Inputs as the OpenTelemetry SDKs send them, and irregular
 // ones that a simpler reader would be slow or wrong at.
 import { Buffer } from "node:buffer";
+import { withoutMembers } from "../../src/protocol/context/baggage-edit.ts";
 import { findBaggageMember } from "../../src/protocol/context/baggage.ts";
+import { findCookie } from "../../src/protocol/context/cookie.ts";
 import { Found } from "../../src/protocol/context/found.ts";
-import { findTraceId } from "../../src/protocol/context/traceparent.ts";
+import { type HostPattern, parseHostPattern } from "../../src/protocol/context/host-pattern.ts";
+import { findQueryParameter } from "../../src/protocol/context/query.ts";
+import { readTraceId, TraceId, traceKinds } from "../../src/protocol/context/trace-id.ts";
+import { withoutTracestateMembers } from "../../src/protocol/context/tracestate-edit.ts";
 import { findTracestateMember } from "../../src/protocol/context/tracestate.ts";
 
 type Find = (bytes: Uint8Array, start: number, end: number, name: Uint8Array, found: Found) => boolean;
 
 const NAME = Buffer.from("sidelane");
+const hostPattern = patternOf("{key}--*");
 
 const fiveMembers = [
   "session.id=6f0c2a5e-1f1b-4b7e-9a0e-2f6f0a1c9d11",
@@ -64,9 +70,45 @@ export const benches: readonly { name: string; run(iterations: number): void }[]
     "rojo=00f067aa0ba902b7,sidelane=pr-1234,congo=t61rcWkgMzE",
     true,
   ),
-  bench("traceparent", findTraceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true),
+  bench(
+    "tracestate, 2 members, nothing to remove",
+    lacks(withoutTracestateMembers),
+    "rojo=00f067aa0ba902b7,congo=2",
+    true,
+  ),
+  bench("baggage, 5 members, nothing to remove", lacks(withoutMembers), fiveMembers.replace("sidelane=", "a="), true),
+  bench("cookie, 4 cookies", findCookie, "theme=dark; session=6f0c2a5e1f1b4b7e; sidelane=pr-1234; lang=en", true),
+  bench("query, 4 parameters", findQueryParameter, "/cart/items?page=2&sort=price&sidelane=pr-1234&lang=en", true),
+  bench("query, none", findQueryParameter, "/cart/items/48213/recommendations", false),
+  bench("host pattern", matchHost, "pr-1234--checkout.shop.example.com", true),
+  bench("host pattern, another host", matchHost, "checkout.shop.example.com", false),
+  bench(
+    "traceparent",
+    traceOf(traceKinds.traceparent),
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    true,
+  ),
+  bench("b3", traceOf(traceKinds.b3), "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1", true),
+  bench("x-datadog-trace-id", traceOf(traceKinds.datadog), "11803532876627986230", true),
+  bench("x-request-id", traceOf(traceKinds.requestId), "6f0c2a5e-1f1b-4b7e-9a0e-2f6f0a1c9d11", true),
 ];
 
-function findTraceparent(bytes: Uint8Array, start: number, end: number, _: Uint8Array, found: Found): boolean {
-  return findTraceId(bytes, start, end, found);
+function traceOf(kind: number): Find {
+  const traceId = new TraceId();
+  return (bytes, start, end) => readTraceId(kind, bytes, start, end, traceId);
+}
+
+function lacks(without: typeof withoutMembers): Find {
+  const names = [NAME];
+  return (bytes, start, end) => without(bytes, start, end, names) === undefined;
+}
+
+function matchHost(bytes: Uint8Array, start: number, end: number, _: Uint8Array, found: Found): boolean {
+  return hostPattern.match(bytes, start, end, found);
+}
+
+function patternOf(text: string): HostPattern {
+  const pattern = parseHostPattern(text);
+  if ("problem" in pattern) throw new Error(pattern.problem);
+  return pattern;
 }

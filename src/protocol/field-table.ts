@@ -3,10 +3,25 @@
 // A Map keyed by string would allocate a string per field line.
 import { COLON, TOKEN_LOWER, latin1 } from "./bytes.ts";
 
-/** Ids from here on are watched fields: `WATCHED + index`. Each HTTP version numbers its own fields below. */
+/** Ids from here on are watched fields: `watchedId`. Each HTTP version numbers its own fields below. */
 export const WATCHED = 32;
 /** The id of a field that means nothing to the relay: it is passed on without a look. */
 export const PLAIN = 0;
+
+/** The id of the n-th watched field, which has the id `fixed` of its own as well (`PLAIN`: none). */
+export function watchedId(number: number, fixed: number = PLAIN): number {
+  return WATCHED * (number + 1) + fixed;
+}
+
+/** Which of the watched fields has this id; negative: it is not watched. */
+export function watchedNumber(id: number): number {
+  return (id >>> 5) - 1;
+}
+
+/** What the field means to the relay, watched or not. */
+export function fixedId(id: number): number {
+  return id & (WATCHED - 1);
+}
 
 /** A field name in lower case, and its id in `[1, WATCHED)`. */
 export type KnownField = readonly [name: string, id: number];
@@ -24,7 +39,7 @@ export class FieldTable {
   readonly #slots: readonly (readonly Entry[] | undefined)[];
 
   /**
-   * @param watched field names in any case; the n-th is reported as `WATCHED + n`.
+   * @param watched field names in any case; the n-th is reported as `watchedId(n, fixed)`.
    * @param fixed the fields that mean something to the relay; trailers have none of them.
    */
   constructor(watched: readonly string[], fixed: readonly KnownField[]) {
@@ -34,8 +49,12 @@ export class FieldTable {
       const slot = slotOf(name.length, name[0] as number, name[name.length - 1] as number);
       (slots[slot] ??= []).push({ name, id });
     };
-    // Watched ones first: a carrier may be a field that is known for another reason, and a key matters most.
-    watched.forEach((name, index) => add(name, WATCHED + index));
+    // Watched ones first. One that is known for another reason keeps that meaning beside.
+    watched.forEach((text, number) => {
+      const name = text.toLowerCase();
+      const known = fixed.find(([other]) => other === name);
+      add(name, watchedId(number, known === undefined ? PLAIN : known[1]));
+    });
     for (const [name, id] of fixed) add(name, id);
     this.#slots = slots;
   }

@@ -1,5 +1,6 @@
 // Spelling of the names that people choose: services, sandboxes, groups, ports, routing keys.
 
+import { isBaggageOctet } from "../protocol/context/octets.ts";
 import type { Malformed } from "./endpoint-name.ts";
 
 /** Longest name of a service, sandbox, group or port in characters. */
@@ -8,10 +9,10 @@ export const NAME_LENGTH_MAX = 128;
 export const KEY_BYTES_MAX = 256;
 
 /**
- * Sandboxes and groups must not be called like this: `baseline` and `passthrough` are destinations, `other` is the metric
- * label into which sandboxes overflow.
+ * Sandboxes and groups must not be called like this: `baseline`, `passthrough` and `none` (refused) are destinations, `other`
+ * is the metric label into which sandboxes overflow.
  */
-export const RESERVED_NAMES: readonly string[] = ["baseline", "passthrough", "other"];
+export const RESERVED_NAMES: readonly string[] = ["baseline", "passthrough", "none", "other"];
 
 /**
  * Names appear in headers, metric labels, URLs and file names, so: letters, digits, `-`, `_`, `.`, beginning and ending with
@@ -72,10 +73,4 @@ export function encodeKey(key: string): string {
       : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return encoded;
-}
-
-/** baggage-octet = %x21 / %x23-2B / %x2D-3A / %x3C-5B / %x5D-7E, without `%` (%x25), which starts an escape. */
-function isBaggageOctet(byte: number): boolean {
-  if (byte <= 0x20 || byte >= 0x7f) return false;
-  return byte !== 0x22 && byte !== 0x25 && byte !== 0x2c && byte !== 0x3b && byte !== 0x5c;
 }

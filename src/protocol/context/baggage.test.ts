@@ -72,6 +72,25 @@ describe("findBaggageMember", () => {
     expect(read("x=1", "sidelane=a", "sidelane=")).toBe("a");
   });
 
+  test.each([
+    ["none", "sidelane=pr-7,x=1;p=2", ""],
+    ["up to the comma", "sidelane=pr-7;require=checkout;ttl=60,x=1;p=2", "require=checkout;ttl=60"],
+    ["up to the end", "x=1;p=2,sidelane=pr-7 ; require=a%2Cb", " require=a%2Cb"],
+    ["those of the winning member", "sidelane=a;p=1,sidelane=b;p=2;q,x=1", "p=2;q"],
+    ["none when the winning member has none", "sidelane=a;p=1,sidelane=b", ""],
+    ["not those of a duplicate without a value", "sidelane=a;p=1,sidelane=;p=2", "p=1"],
+    ["of an encoded value: as they stand", "sidelane=%41;p=%42", "p=%42"],
+    ["a ';' with nothing behind it", "sidelane=a;,x=1", ""],
+  ])("properties: %s", (_, field, properties) => {
+    const found = new Found();
+    const bytes = Buffer.from(`,${field},sidelane=outside;p=outside`);
+    expect(findBaggageMember(bytes, 1, 1 + field.length, NAME, found)).toBe(true);
+    const { propertiesBytes, propertiesStart, propertiesEnd } = found;
+    expect(Buffer.from(propertiesBytes).toString("utf8", propertiesStart, propertiesEnd)).toBe(properties);
+    found.set(bytes, 0, 1);
+    expect(found.propertiesEnd - found.propertiesStart).toBe(0);
+  });
+
   test("64 members and 8192 bytes are read to the last one", () => {
     const filler = Array.from({ length: 63 }, (_, i) => `member-${i}=${"v".repeat(100)}`).join(",");
     const member = "sidelane=pr-7;padding=";

@@ -17,7 +17,8 @@ import { percentDecode } from "./percent.ts";
 
 /**
  * Looks for the member called `name` in one `baggage` field value, bytes[start, end), and sets `found` to its decoded value
- * without surrounding white space and properties. Duplicates: the last one with a value wins, as in OpenTelemetry.
+ * without surrounding white space, and its properties to what stands behind the value's ';' (read them with `findProperty`
+ * of baggage-property.ts). Duplicates: the last one with a value wins, as in OpenTelemetry.
  *
  * Several fields combine into one list (RFC 9110 §5.3): call this for each in order with the same `found`; if any call
  * returned true, `found` holds the answer of the whole list, since a call that returns false does not touch it.
@@ -37,6 +38,8 @@ export function findBaggageMember(
   let valueStart = 0;
   let valueEnd = 0;
   let encoded = false;
+  let propertiesStart = 0;
+  let propertiesEnd = 0;
   let at = start;
   while (at < end) {
     const first = bytes[at];
@@ -70,6 +73,9 @@ export function findBaggageMember(
           valueStart = from;
           valueEnd = to;
           encoded = percent;
+          propertiesStart = at < end && bytes[at] === SEMICOLON ? at + 1 : at;
+          while (at < end && bytes[at] !== COMMA) at++;
+          propertiesEnd = at;
         }
       }
     }
@@ -79,5 +85,6 @@ export function findBaggageMember(
   if (valueEnd === valueStart) return false;
   if (encoded) percentDecode(bytes, valueStart, valueEnd, found);
   else found.set(bytes, valueStart, valueEnd);
+  if (propertiesEnd > propertiesStart) found.setProperties(bytes, propertiesStart, propertiesEnd);
   return true;
 }

@@ -1,6 +1,7 @@
 import type { Found } from "./found.ts";
-import { PERCENT } from "./octets.ts";
+import { PERCENT, SP } from "./octets.ts";
 
+const PLUS = 0x2b;
 /** U+FFFD in UTF-8. */
 const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
 /** One octet can become the three of U+FFFD; nothing grows more. */
@@ -13,6 +14,15 @@ const GROWTH_MAX = 3;
  * cannot collide with another key, while dropping the member would hide the key altogether.
  */
 export function percentDecode(bytes: Uint8Array, start: number, end: number, found: Found): void {
+  decode(bytes, start, end, false, found);
+}
+
+/** As `percentDecode`, with '+' for a space (https://url.spec.whatwg.org/#urlencoded-parsing). */
+export function formDecode(bytes: Uint8Array, start: number, end: number, found: Found): void {
+  decode(bytes, start, end, true, found);
+}
+
+function decode(bytes: Uint8Array, start: number, end: number, plusIsSpace: boolean, found: Found): void {
   const length = end - start;
   // Decoded octets go to the far third first, so that well-formed UTF-8 can be written from the near end without ever
   // overtaking what is still to be read: after k octets read, at most 3 k are written.
@@ -28,6 +38,8 @@ export function percentDecode(bytes: Uint8Array, start: number, end: number, fou
         byte = high * 16 + low;
         at += 2;
       }
+    } else if (plusIsSpace && byte === PLUS) {
+      byte = SP;
     }
     room[to++] = byte;
   }
@@ -77,7 +89,8 @@ function continues(lead: number, index: number, byte: number): boolean {
   return byte >= 0x80 && byte <= 0xbf;
 }
 
-function hexValue(byte: number): number {
+/** The value of a hexadecimal digit, -1 for every other octet. */
+export function hexValue(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lower = byte | 0x20;
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;

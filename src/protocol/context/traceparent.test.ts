@@ -1,15 +1,13 @@
 import { Buffer } from "node:buffer";
 import { expect, test } from "vitest";
-import { Found } from "./found.ts";
-import { findTraceId } from "./traceparent.ts";
+import { isSampled, isTraceparent, TRACE_ID, TRACE_ID_END } from "./traceparent.ts";
 
 const ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 function read(value: string): string | undefined {
   const bytes = Buffer.from(`--${value}--`);
-  const found = new Found();
-  if (!findTraceId(bytes, 2, bytes.length - 2, found)) return undefined;
-  return Buffer.from(found.bytes.subarray(found.start, found.end)).toString();
+  if (!isTraceparent(bytes, 2, bytes.length - 2)) return undefined;
+  return bytes.subarray(2 + TRACE_ID, 2 + TRACE_ID_END).toString();
 }
 
 test.each([
@@ -36,4 +34,15 @@ test.each([
   ["a quote in the id", `00-${ID.slice(0, 31)}"-00f067aa0ba902b7-01`],
 ])("nothing: %s", (_, value) => {
   expect(read(value)).toBeUndefined();
+});
+
+test.each([
+  ["00", false],
+  ["01", true],
+  ["02", false],
+  ["0a", false],
+  ["0f", true],
+  ["e9", true],
+])("flags %s: sampled is %s", (flags, sampled) => {
+  expect(isSampled(Buffer.from(`-00-${ID}-00f067aa0ba902b7-${flags}`), 1)).toBe(sampled);
 });

@@ -1,29 +1,35 @@
 // W3C Trace Context §3.2: version "-" trace-id "-" parent-id "-" trace-flags, all lower-case hexadecimal.
-import type { Found } from "./found.ts";
+import { hexValue } from "./percent.ts";
 
 const HYPHEN = 0x2d;
 const DIGIT_0 = 0x30;
-const TRACE_ID = 3;
-const PARENT_ID = 36;
+/** Where the ids begin and end. */
+export const TRACE_ID = 3;
+export const TRACE_ID_END = 35;
+export const PARENT_ID = 36;
+export const PARENT_ID_END = 52;
 const FLAGS = 53;
 const LENGTH = 55;
 
 /**
- * Finds the trace id in one `traceparent` field value, bytes[start, end) without surrounding white space. False when the
- * value is not valid: wrong length, upper case, version ff, an id of zeros. Higher versions may go on after the flags (§4).
+ * Whether bytes[start, end), without surrounding white space, is a valid `traceparent`. It is not when it has a wrong length,
+ * capitals, version ff or an id of zeros. Higher versions may go on after the flags (§4).
  */
-export function findTraceId(bytes: Uint8Array, start: number, end: number, found: Found): boolean {
+export function isTraceparent(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   if (length < LENGTH) return false;
   if (!isHex(bytes, start, start + 2) || (bytes[start] === 0x66 && bytes[start + 1] === 0x66)) return false;
   const versionZero = bytes[start] === DIGIT_0 && bytes[start + 1] === DIGIT_0;
   if (length > LENGTH && (versionZero || bytes[start + LENGTH] !== HYPHEN)) return false;
-  if (!isId(bytes, start + TRACE_ID, start + PARENT_ID - 1) || !isId(bytes, start + PARENT_ID, start + FLAGS - 1)) {
+  if (!isId(bytes, start + TRACE_ID, start + TRACE_ID_END) || !isId(bytes, start + PARENT_ID, start + PARENT_ID_END)) {
     return false;
   }
-  if (!isHex(bytes, start + FLAGS, start + LENGTH)) return false;
-  found.set(bytes, start + TRACE_ID, start + PARENT_ID - 1);
-  return true;
+  return isHex(bytes, start + FLAGS, start + LENGTH);
+}
+
+/** Whether the flags of a valid one say that the caller may have recorded it (§3.2.2.5.1: the lowest bit). */
+export function isSampled(bytes: Uint8Array, start: number): boolean {
+  return (hexValue(bytes[start + LENGTH - 1] ?? 0) & 1) === 1;
 }
 
 /** An id between two hyphens that is not all zeros. */

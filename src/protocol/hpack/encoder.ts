@@ -5,6 +5,7 @@
 // as they are. A `traceparent` of 55 bytes would shrink to 39, but take 190 ns instead of 33 to write and 240 instead of 150 to read
 // (bench/micro/hpack.ts has the reading), where a whole head otherwise takes 100: on the networks between services, no win.
 import { copyBytes } from "../bytes.ts";
+import { fixedId } from "../field-table.ts";
 import { fieldIds } from "../http2/field-ids.ts";
 import { type Field, TABLE_BYTES_DEFAULT } from "./field.ts";
 import { EncoderTable, NOT_FOUND } from "./encoder-table.ts";
@@ -113,7 +114,7 @@ export class HpackEncoder {
 function policyOf(field: Field): number {
   if (field.neverIndexed) return NEVER;
   if (!field.mayIndex) return WITHOUT;
-  switch (field.kind) {
+  switch (fixedId(field.kind)) {
     case fieldIds.volatile:
     case fieldIds.grpcTimeout:
     case fieldIds.contentLength:

@@ -1,5 +1,6 @@
 // What the fields that a relay has to know mean, taken into the `Head` as the scan meets them.
 import { DIGIT_0, NOT_A_NUMBER, eachListElement, equalsToken, latin1, parseDecimal } from "../bytes.ts";
+import { fixedId } from "../field-table.ts";
 import { faults } from "./faults.ts";
 import { fieldIds } from "./field-ids.ts";
 import { noteContentLength, noteTransferEncoding } from "./framing-fields.ts";
@@ -21,7 +22,10 @@ export function noteField(
   end: number,
   response: boolean,
 ): boolean {
-  switch (id) {
+  if (id >= fieldIds.watched) head.watch(id, start, end);
+  switch (fixedId(id)) {
+    case fieldIds.plain:
+      return true;
     case fieldIds.host:
       head.hostCount++;
       head.hostStart = start;
@@ -65,7 +69,7 @@ export function noteField(
       head.debug = end - start === 1 && bytes[start] === DIGIT_0 + 1;
       return true;
     default:
-      head.watch(id, start, end);
+      head.watch(fixedId(id), start, end);
       return true;
   }
 }

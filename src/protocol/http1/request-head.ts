@@ -28,6 +28,8 @@ import { concludeUpgrade } from "./upgrade.ts";
 /** The forms of a request target that are relayed (RFC 9112 §3.2); authority-form belongs to CONNECT, which is refused. */
 export type TargetForm = "origin" | "absolute" | "asterisk";
 
+const NO_BYTES = new Uint8Array(0);
+
 /** A parsed request head; see `Head` for how long the offsets are valid. */
 export class RequestHead extends Head {
   /** Where the method begins, behind ignored empty lines. */
@@ -49,6 +51,10 @@ export class RequestHead extends Head {
   hostNameStart = -1;
   hostNameEnd = -1;
   hostPort = -1;
+  /** What amend-request.ts makes of the head: lines to add, another target, another authority in place of Host. */
+  added: Uint8Array = NO_BYTES;
+  newTarget: Uint8Array | undefined = undefined;
+  newAuthority: Uint8Array | undefined = undefined;
 
   /** Whether a body follows. */
   get hasBody(): boolean {
@@ -147,6 +153,9 @@ const VERSION_BYTES_MAX = 16;
 
 /** Everything that needs the whole head. False when it breaks the rules (`head.fault` is set). */
 function conclude(head: RequestHead, bytes: Uint8Array, table: FieldTable, namesMax: number): boolean {
+  head.added = NO_BYTES;
+  head.newTarget = undefined;
+  head.newAuthority = undefined;
   classifyMethod(head, bytes);
   if (!classifyTarget(head, bytes)) return false;
   if (!checkHost(head, bytes)) return false;

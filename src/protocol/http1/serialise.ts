@@ -20,7 +20,7 @@ const CONNECTION_KEEP_ALIVE = latin1("connection: keep-alive\r\n");
 /** Where the minor version stands in the line `via: 1.1 <token>`. */
 const VIA_MINOR_AT = 7;
 
-/** Bytes a forwarded request head can be longer than the received one, beside `via` and `authority`. */
+/** Bytes a forwarded request head can be longer than the received one, beside `via`, `authority` and what was amended. */
 export const REQUEST_HEAD_GROWTH = 160;
 /** Bytes a forwarded response head can be longer than the received one, beside `extra`. */
 export const RESPONSE_HEAD_GROWTH = 120;
@@ -44,10 +44,15 @@ export function writeRequestHead(
 ): number {
   let at = start;
   let from = head.start;
-  if (head.form === "absolute" || head.minor === 0) {
+  const { newAuthority } = head;
+  if (head.form === "absolute" || head.minor === 0 || head.newTarget !== undefined || newAuthority !== undefined) {
     at = writeRequestLine(head, bytes, to, at);
     from = head.fieldsStart;
-    if (head.form === "absolute") {
+    if (newAuthority !== undefined) {
+      at = copyBytes(HOST, 0, HOST.length, to, at);
+      at = copyBytes(newAuthority, 0, newAuthority.length, to, at);
+      at = writeLineEnd(to, at);
+    } else if (head.form === "absolute") {
       // RFC 9112 §3.2.2: it takes the place of the received Host, which is cut.
       at = copyBytes(HOST, 0, HOST.length, to, at);
       at = copyBytes(bytes, head.authorityStart, head.authorityEnd, to, at);
@@ -65,6 +70,7 @@ export function writeRequestHead(
     const line = latin1(`max-forwards: ${head.maxForwards - 1}\r\n`);
     at = copyBytes(line, 0, line.length, to, at);
   }
+  if (head.added.length > 0) at = copyBytes(head.added, 0, head.added.length, to, at);
   if (head.switches) at = writeUpgrade(head, to, at);
   if (head.teTrailers) at = copyBytes(CONNECTION_TE, 0, CONNECTION_TE.length, to, at);
   // RFC 9110 §7.6.3: the version is the one in which the message came.
@@ -77,7 +83,9 @@ export function writeRequestHead(
 function writeRequestLine(head: RequestHead, bytes: Uint8Array, to: Uint8Array, start: number): number {
   let at = copyBytes(bytes, head.start, head.methodEnd, to, start);
   to[at++] = SPACE;
-  if (head.form !== "absolute") at = copyBytes(bytes, head.targetStart, head.targetEnd, to, at);
+  const { newTarget } = head;
+  if (newTarget !== undefined) at = copyBytes(newTarget, 0, newTarget.length, to, at);
+  else if (head.form !== "absolute") at = copyBytes(bytes, head.targetStart, head.targetEnd, to, at);
   else if (head.authorityEnd === head.targetEnd) {
     // RFC 9112 §3.2.4: OPTIONS without a path is about the server itself; everything else about "/".
     to[at++] = head.isOptions ? 0x2a : 0x2f;

@@ -1,6 +1,7 @@
 // The head of a request (RFC 9113 §8.1 to §8.3.1, §8.5; RFC 8441): one pass over the decoded fields, then what follows from
 // them all. Fields were validated once when they were made (`Field.fault`); what recurs costs a look at its kind.
 import { ASTERISK, COLON, NOT_A_NUMBER, SLASH, TARGET, TOKEN_LOWER, latin1 } from "../bytes.ts";
+import { fixedId } from "../field-table.ts";
 import type { Field, FieldBlock } from "../hpack/field.ts";
 import { splitAuthority } from "./authority.ts";
 import { type Fault, faultOfField, faults } from "./faults.ts";
@@ -98,10 +99,13 @@ export function readRequestHead(head: Http2RequestHead, block: FieldBlock, limit
   for (let i = 0; i < count; i++) {
     // Below `count` there is a field.
     const field = fields[i] as Field;
-    const kind = field.kind;
+    let kind = field.kind;
     if (field.fault !== 0 && fault === faults.none) fault = faultOfField(field.fault);
+    if (kind >= fieldIds.watched) {
+      head.watched[head.watchedCount++] = field;
+      kind = fixedId(kind);
+    }
     if (kind === fieldIds.plain || kind >= fieldIds.cookie) {
-      if (kind >= fieldIds.watched) head.watched[head.watchedCount++] = field;
       if (field.bytes[field.nameStart] === COLON) {
         if (fault === faults.none) fault = faults.pseudoUnknown;
       } else regular = true;

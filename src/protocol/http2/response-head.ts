@@ -1,5 +1,6 @@
 // The head of a response (RFC 9113 §8.1, §8.3.2).
 import { COLON, DIGIT_0, NOT_A_NUMBER } from "../bytes.ts";
+import { fixedId } from "../field-table.ts";
 import type { Field, FieldBlock } from "../hpack/field.ts";
 import { type Fault, faultOfField, faults } from "./faults.ts";
 import { fieldIds } from "./field-ids.ts";
@@ -51,7 +52,7 @@ export function readResponseHead(
     // Below `count` there is a field.
     const field = fields[i] as Field;
     if (field.fault !== 0) return refuse(head, faultOfField(field.fault));
-    const kind = field.kind;
+    const kind = fixedId(field.kind);
     if (kind === fieldIds.status) {
       if (regular) return refuse(head, faults.pseudoLate);
       if (head.status !== 0) return refuse(head, faults.pseudoRepeated);

@@ -1,5 +1,6 @@
 // Trailers (RFC 9113 §8.1, RFC 9110 §6.5): the last HEADERS frame of a message, which ends the stream.
 import { COLON } from "../bytes.ts";
+import { fixedId } from "../field-table.ts";
 import type { Field, FieldBlock } from "../hpack/field.ts";
 import { type Fault, faultOfField, faults } from "./faults.ts";
 import { fieldIds } from "./field-ids.ts";
@@ -35,8 +36,8 @@ export function readTrailers(
     if (field.fault !== 0) return refuse(trailers, faultOfField(field.fault));
     if (field.bytes[field.nameStart] === COLON) return refuse(trailers, faults.pseudoInTrailers);
     const kind = field.kind;
-    if (kind === fieldIds.connectionSpecific) return refuse(trailers, faults.connectionSpecific);
-    if (kind === fieldIds.grpcStatus) trailers.grpcStatus ??= field;
+    if (fixedId(kind) === fieldIds.connectionSpecific) return refuse(trailers, faults.connectionSpecific);
+    if (fixedId(kind) === fieldIds.grpcStatus) trailers.grpcStatus ??= field;
     if (kind !== fieldIds.plain && isForbidden(kind, ofRequest)) {
       block.listBytes -= field.size;
       continue;
@@ -48,7 +49,8 @@ export function readTrailers(
 }
 
 function isForbidden(kind: number, ofRequest: boolean): boolean {
-  switch (kind) {
+  if (ofRequest && kind >= fieldIds.watched) return true;
+  switch (fixedId(kind)) {
     case fieldIds.host:
     case fieldIds.contentLength:
     case fieldIds.contentType:
@@ -62,7 +64,7 @@ function isForbidden(kind: number, ofRequest: boolean): boolean {
     case fieldIds.authorization:
       return true;
     default:
-      return ofRequest && kind >= fieldIds.watched;
+      return false;
   }
 }
 

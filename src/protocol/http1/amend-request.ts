@@ -1,0 +1,64 @@
+import { CR, LF, SLASH, copyBytes, latin1 } from "../bytes.ts";
+import type { Amendment } from "../context/amendment.ts";
+import type { RequestView } from "../context/request-view.ts";
+import { sortCuts } from "./cuts.ts";
+import type { RequestHead } from "./request-head.ts";
+
+const BAGGAGE = latin1("baggage: ");
+
+/** Makes `writeRequestHead` write the head as amended: changed field lines move behind the others. */
+export function amendRequest(head: RequestHead, bytes: Uint8Array, view: RequestView, amendment: Amendment): void {
+  const lines: Uint8Array[] = [];
+  amendment.values.forEach((value, index) => {
+    if (value === undefined) return;
+    const lineStart = startOfLine(bytes, view.starts[index] as number);
+    const lineEnd = endOfLine(bytes, view.ends[index] as number);
+    head.cut(lineStart, lineEnd);
+    if (value.length > 0)
+      lines.push(bytes.slice(lineStart, colonBehind(bytes, lineStart) + 1), SPACE_BYTE, value, CRLF);
+  });
+  if (amendment.baggage.length > 0) lines.push(BAGGAGE, amendment.baggage, CRLF);
+  if (amendment.authority !== undefined && head.hostCount > 0 && head.form !== "absolute") {
+    head.cut(head.hostLineStart, head.hostLineEnd);
+  }
+  sortCuts(head);
+  head.added = concat(lines);
+  head.newTarget = amendment.target === undefined ? undefined : originForm(head, amendment.target);
+  head.newAuthority = amendment.authority;
+}
+
+/** RFC 9112 §3.2.2: of absolute-form the path goes on, and the authority as Host. */
+function originForm(head: RequestHead, target: Uint8Array): Uint8Array {
+  if (head.form !== "absolute") return target;
+  const path = target.subarray(head.authorityEnd - head.targetStart);
+  return path[0] === SLASH ? path : concat([latin1("/"), path]);
+}
+
+const SPACE_BYTE = latin1(" ");
+const CRLF = Uint8Array.of(CR, LF);
+const COLON = 0x3a;
+
+function startOfLine(bytes: Uint8Array, at: number): number {
+  let start = at;
+  while (bytes[start - 1] !== LF) start--;
+  return start;
+}
+
+function endOfLine(bytes: Uint8Array, at: number): number {
+  let end = at;
+  while (bytes[end] !== LF) end++;
+  return end + 1;
+}
+
+function colonBehind(bytes: Uint8Array, at: number): number {
+  let colon = at;
+  while (bytes[colon] !== COLON) colon++;
+  return colon;
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) at = copyBytes(part, 0, part.length, whole, at);
+  return whole;
+}

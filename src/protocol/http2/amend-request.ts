@@ -1,0 +1,48 @@
+import { Buffer } from "node:buffer";
+import type { Amendment } from "../context/amendment.ts";
+import { FieldTable } from "../field-table.ts";
+import { type Field, type FieldBlock, makeField } from "../hpack/field.ts";
+import { fieldIds, http2Fields } from "./field-ids.ts";
+import type { Http2RequestHead } from "./request-head.ts";
+
+/** What we write is read by nobody here. */
+const table = new FieldTable([], http2Fields);
+
+/** Changes the block that a head was read from, and what of the head is looked at later. */
+export function amendRequest(head: Http2RequestHead, block: FieldBlock, amendment: Amendment): void {
+  const kept: Field[] = [];
+  let watched = -1;
+  for (let i = 0; i < block.count; i++) {
+    const field = block.fields[i] as Field;
+    if (field.kind >= fieldIds.watched) watched++;
+    const value = field.kind >= fieldIds.watched ? amendment.values[watched] : undefined;
+    if (value !== undefined) {
+      if (value.length > 0) kept.push(withValue(field, value));
+    } else if (field === head.path && amendment.target !== undefined) {
+      head.path = withValue(field, amendment.target);
+      kept.push(head.path);
+    } else if (amendment.authority !== undefined && (field === head.authority || field === head.host)) {
+      kept.push(withValue(field, amendment.authority));
+    } else kept.push(field);
+  }
+  if (amendment.baggage.length > 0) kept.push(fieldOf("baggage", amendment.baggage, true));
+  block.clear();
+  for (const field of kept) block.add(field);
+}
+
+/** The field with another value, to be sent the way the sender sent it. */
+function withValue(field: Field, value: Uint8Array): Field {
+  const name = Buffer.from(
+    field.bytes.buffer,
+    field.bytes.byteOffset + field.nameStart,
+    field.nameEnd - field.nameStart,
+  );
+  return makeField(name.toString("latin1"), Buffer.from(value).toString("latin1"), table, {
+    neverIndexed: field.neverIndexed,
+    mayIndex: field.mayIndex,
+  });
+}
+
+function fieldOf(name: string, value: Uint8Array, mayIndex: boolean): Field {
+  return makeField(name, Buffer.from(value).toString("latin1"), table, { mayIndex });
+}
