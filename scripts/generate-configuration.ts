@@ -4,6 +4,7 @@ import { TICK_MS } from "../src/base/clock.ts";
 import { limitInfos, timeoutInfos } from "../src/base/limits.ts";
 import { environmentName } from "../src/config/environment.ts";
 import { configJsonSchema } from "../src/config/json-schema.ts";
+import { aliasCarriers, aliasNames } from "../src/config/aliases.ts";
 import { scalarFields } from "../src/config/schema-fields.ts";
 import type { ScalarField } from "../src/config/schema-fields.ts";
 import { fieldName } from "../src/config/shape-problems.ts";
@@ -32,7 +33,7 @@ table:
 same when it starts. \`GET /config\` of the admin server shows the config in use with every default filled in.
 
 - [How values are found](#how-values-are-found)
-- [The sidecar](#the-sidecar) · [listeners](#listeners) · [TLS](#tls) · [table](#table) · [tenancy](#tenancy) · [admin](#admin) · [logs](#logs)
+- [The sidecar](#the-sidecar) · [listeners](#listeners) · [TLS](#tls) · [table](#table) · [tenancy](#tenancy) · [ownership](#ownership) · [spans](#spans) · [admin](#admin) · [logs](#logs)
 - [limits](#limits) · [timeouts](#timeouts)
 - [Editor support](#editor-support)
 
@@ -140,20 +141,91 @@ tenancy:
   onUnknownKey: reject
 \`\`\`
 
-${table((field) => field.path[0] === "tenancy")}
+${table((field) => field.path[0] === "tenancy" && field.path[1] !== "edge")}
 
 Without \`carriers\`, the key is the member \`sidelane\` of the \`baggage\` header, which every OpenTelemetry SDK passes on:
-\`curl -H 'baggage: sidelane=pr-7' …\`. Keys of other systems are carriers like any other: \`baggage: sd-routing-key\` (Signadot),
-\`baggage: okteto-divert\` (Okteto), \`baggage: mirrord-session\` (mirrord), \`header: kubernetes-route-as\` (Bridge to Kubernetes).
-The first carrier in the list that yields a key decides, wherever it stands in the request.
+\`curl -H 'baggage: sidelane=pr-7' …\`. The first carrier in the list that yields a key decides, wherever it stands in the request.
 
 A routing key is 1 to ${KEY_BYTES_MAX} bytes of printable text without space at either end, compared exactly: \`pr-12\` is neither \`pr-123\` nor \`PR-12\`.
 Letters, digits and \`\`! # $ & ' ( ) * + - . / : < = > ? @ [ ] ^ _ \` { | } ~\`\` travel in baggage as they are. Everything else, such as space, \`%\`,
 \`"\`, \`,\`, \`;\`, \`\\\`, and letters beyond ASCII, is percent-encoded there (\`käse 1\` as \`k%C3%A4se%201\`); Sidelane decodes before it
-compares. In a header of its own the key is taken as it is.
+compares, in queries and cookies too. In a header of its own the key is taken as it is.
 
 \`onUnavailable: baseline\` trades certainty for comfort: a sandbox that has died then looks like one that works. Leave it at \`fail\`
-wherever a test relies on the answer.
+wherever a test relies on the answer, or say so in the request (\`sidelane=pr-7;require=checkout+payments\`) or in the table (\`strict: true\`).
+
+### Keys from links, hosts and cookies
+
+\`\`\`yaml
+tenancy:
+  carriers:
+    - baggage: sidelane
+    - host: "{key}--*"        # pr-7--shop.example.com is shop.example.com for pr-7
+    - query: sidelane         # https://shop.example.com/?sidelane=pr-7
+      remember: sidelane      # the next click comes without the parameter, but with this cookie
+    - cookie: sidelane
+\`\`\`
+
+A link is enough to show somebody a sandbox, without an extension of the browser. What is found in \`host\`, \`query\`, \`cookie\` or by an \`alias\` is written into
+baggage, under the name of the first \`baggage\` carrier that is listed as such (else \`sidelane\`), so that the services behind need no such carriers;
+\`propagate: false\` leaves the request as it is, \`propagate: true\` does the same for headers. An empty parameter (\`?sidelane=\`) takes the cookie back.
+
+A host pattern has one \`{key}\`, one \`*\` and something between them; keys in hosts are small letters, digits, \`-\` and \`_\`. A host that the table has is never
+taken apart.
+
+### Keys of other systems
+
+\`\`\`yaml
+tenancy:
+  carriers:
+    - baggage: sidelane
+    - alias: signadot
+\`\`\`
+
+| \`alias\` | stands for |
+|---|---|
+${aliasRows()}
+
+The values are the other system's: give the sandbox of the table that \`key\`. Other members and headers are carriers like any other, as in
+\`header: x-my-sandbox\`. With \`ktenv\` a key falls back level by level: \`dev.shop.cart\`, then \`dev.shop\`, then \`dev\`.
+
+### A workload of a sandbox, and keys that get lost
+
+\`stamp\` is for what has no request to take a key from: a cron job, a consumer, a test runner. Its outbound requests get the key, those that have one keep
+theirs. \`sidelane check\` warns of a key that no sandbox of the table has.
+
+\`repair\` needs an inbound and an outbound listener: the sidecar remembers with which key a trace came in, and sees requests of the same trace going out
+without it, to services of the table. A trace that was seen with two keys is left alone. It is one process that remembers, so \`restore\` needs \`workers: 1\`, and
+with more workers \`report\` sees only what comes in and goes out at the same one.
+
+### The edge
+
+\`\`\`yaml
+listeners:
+  - { direction: inbound, edge: true, address: 0.0.0.0:15006, target: 127.0.0.1:8080 }
+tenancy:
+  edge:
+    carriers: [{ query: sidelane, remember: sidelane }, { cookie: sidelane }]
+    callers: [10.0.0.0/8]
+    signedBy:
+      - { id: k2, algorithm: ed25519, file: ./k2.pub }
+      - { id: k1, algorithm: hmac, file: ./k1.secret }     # the old one, until its links have expired
+\`\`\`
+
+A listener with \`edge: true\` stands where the world comes in. Whatever \`tenancy.carriers\` or \`tenancy.edge.carriers\` would read is removed from its requests,
+except for keys in \`tenancy.edge.carriers\`, and except for callers at \`tenancy.edge.callers\`, for whom everything counts. With \`signedBy\` keys from
+\`tenancy.edge.carriers\` have to be signed by one of these; \`sidelane key generate\` makes the signing keys, \`sidelane key sign\` the links. What is trusted goes on
+as plain baggage. \`sidelane explain --config FILE --caller ADDRESS\` shows what becomes of a request.
+
+${table((field) => field.path[0] === "tenancy" && field.path[1] === "edge")}
+
+## ownership
+
+${table((field) => field.path[0] === "ownership")}
+
+## spans
+
+${table((field) => field.path[0] === "spans")}
 
 ## admin
 
@@ -202,6 +274,14 @@ server complete and check against it when the first line says so:
 # yaml-language-server: $schema=./node_modules/sidelane/schema/sidelane.schema.json
 \`\`\`
 `;
+}
+
+function aliasRows(): string {
+  const rows = aliasNames.map((name) => {
+    const places = (aliasCarriers(name) ?? []).map(({ kind, name: place }) => `\`${kind}: ${place}\``);
+    return `| \`${name}\` | ${places.join(", ")} |`;
+  });
+  return rows.join("\n");
 }
 
 /** The fields of one section, each with its environment twin. */

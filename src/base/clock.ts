@@ -7,6 +7,11 @@ export const TICK_MS = 100;
 /** `coarse.nowMs` is milliseconds since the process started, at most one tick old (more when the loop is late). */
 export const coarse = { nowMs: Math.floor(performance.now()) };
 
+/** Milliseconds since the epoch: for what people and other systems have dated, never for measuring. */
+export function wallNowMs(): number {
+  return Date.now();
+}
+
 /** Whether a deadline of `limitMs` (0: none) that began at `sinceMs` has passed. */
 export function past(sinceMs: number, limitMs: number, nowMs: number): boolean {
   return limitMs > 0 && nowMs - sinceMs >= limitMs;

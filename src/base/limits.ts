@@ -132,6 +132,27 @@ export const limitInfos = {
     "gRPC methods that get a metric label of their own; the rest is counted as `other`",
   ),
   tableBytesMax: limit(64 * MIB, 1 * KIB, 1024 * MIB, "bytes of a table file"),
+  journalEntriesMax: limit(
+    1000,
+    0,
+    100_000,
+    "exchanges with a routing key that `GET /journal` remembers, the last ones; 0 keeps none",
+  ),
+  tracesRememberedMax: limit(
+    16_384,
+    0,
+    1_000_000,
+    "traces of which is remembered with which key they came in (tenancy.repair); beyond, old ones are forgotten; 0 remembers none",
+  ),
+  lostKeyPeersMax: limit(
+    200,
+    1,
+    10_000,
+    "services and paths towards which keys were lost that `GET /lost-keys` tells apart; the rest is counted as `other`",
+  ),
+  ownerStreamsMax: limit(256, 0, 100_000, "open streams of `GET /owner`; one more is answered with 503"),
+  ownerBatchMax: limit(1000, 1, 100_000, "messages that one request to `POST /owner` may ask about"),
+  spansQueuedMax: limit(4096, 1, 1_000_000, "spans that wait to be sent; beyond, they are dropped and counted"),
 } as const satisfies Record<string, LimitInfo>;
 
 /** `timeouts:` of the proxy config, in milliseconds; 0 switches one off. Accuracy: one tick of the coarse clock. */
@@ -212,6 +233,13 @@ export const timeoutInfos = {
   ejectMs: limit(30 * SECOND, 0, DAY, "longest ejection of an endpoint"),
   dnsRefreshMs: limit(5 * SECOND, 100, DAY, "between look-ups of an endpoint's name"),
   tablePollMs: limit(5 * SECOND, 100, DAY, "between looks at the table file in case no file event came"),
+  traceRememberedMs: limit(
+    MINUTE,
+    100,
+    DAY,
+    "that a trace is remembered with the key with which it came in, since its last request that did (tenancy.repair)",
+  ),
+  lostKeyLogMs: limit(MINUTE, 0, DAY, "between two log lines about keys lost towards one service; 0 writes none"),
 } as const satisfies Record<string, LimitInfo>;
 
 /** All limits, filled in. */

@@ -277,6 +277,22 @@ export const failureReasons = {
     "CONNECT not supported",
     "Sidelane is no forward proxy for tunnels; connect to the service itself",
   ),
+  "key-rejected": info(
+    "downstream",
+    403,
+    7,
+    "no",
+    "routing key rejected",
+    "the signed key is expired, malformed or not signed by one of tenancy.edge.signedBy; the detail says which, and `sidelane key sign` makes a new one",
+  ),
+  "expectation-failed": info(
+    "sidelane",
+    424,
+    9,
+    "no",
+    "expectation failed",
+    "the request requires that a sandbox answers for this service (`require` of the key, or `strict` of the sandbox), but the baseline would have; add the service to the sandbox, start what should serve it, or correct the key",
+  ),
   "request-timeout": info(
     "downstream",
     408,

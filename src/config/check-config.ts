@@ -6,7 +6,7 @@ import type { Endpoint } from "../routing/endpoint-name.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { checkName, checkTargetName } from "../routing/names.ts";
-import { checkCarriers } from "./check-carriers.ts";
+import { toTenancy } from "./check-tenancy.ts";
 import { toListenerTls, toUpstreamTls } from "./check-tls.ts";
 import type { CheckContext } from "./check-tls.ts";
 import type { ListenerConfig, ProxyConfig, ProxyConfigDocument } from "./proxy-config.ts";
@@ -42,6 +42,10 @@ export function toProxyConfig(
       hint: "write 127.0.0.1, or guard the port",
     });
   }
+  if (document.ownership !== undefined) {
+    addresses.claim(document.ownership.address, ["ownership", "address"], "the ownership server");
+  }
+  if (document.spans !== undefined) checkSpans(document.spans.endpoint, problems);
   const limits = checkLimits(document, written, problems);
   const { file } = document.accessLog;
   const config: ProxyConfig = {
@@ -49,9 +53,11 @@ export function toProxyConfig(
     ...(document.sandbox === undefined ? {} : { sandbox: document.sandbox }),
     listeners,
     table: { file: resolvePath(document.table.file) },
-    tenancy: { ...document.tenancy, carriers: checkCarriers(document.tenancy.carriers, problems) },
+    tenancy: toTenancy(document, isWritten(written, "tenancy", "repair"), listeners, context),
     upstreamTls: toUpstreamTls(document.upstreamTls, context),
     admin: document.admin,
+    ...(document.ownership === undefined ? {} : { ownership: document.ownership }),
+    ...(document.spans === undefined ? {} : { spans: document.spans }),
     limits,
     timeouts: document.timeouts,
     workers: document.workers,
@@ -93,8 +99,9 @@ function toListener(
   const own = addresses.claim(listener.address, [...path, "address"], `listener ${name}`);
   if (listener.direction === "outbound") {
     checkOutbound(listener, name, path, problems);
-    return { ...base, direction: "outbound" };
+    return { ...base, direction: "outbound", egress: listener.egress ?? "strip" };
   }
+  checkInbound(listener, name, path, problems);
   if (listener.port !== undefined) {
     const wrongPort = checkName(listener.port);
     if (wrongPort !== undefined)
@@ -105,7 +112,28 @@ function toListener(
     direction: "inbound",
     target: checkTarget(listener, name, path, own, problems),
     port: listener.port ?? "",
+    edge: listener.edge ?? false,
   };
+}
+
+function checkInbound(listener: ListenerDocument, name: string, path: Path, problems: Finding[]): void {
+  if (listener.egress !== undefined) {
+    problems.push({
+      place: nameAt(...path, "egress"),
+      message: `listener ${name} is inbound and has egress`,
+      why: "what comes in goes to the service, never to hosts outside the table",
+      hint: "move it to the outbound listener",
+    });
+  }
+  if (listener.edge === true && listener.protocol === "tcp") {
+    problems.push({
+      place: valueAt(...path, "edge"),
+      other: valueAt(...path, "protocol"),
+      message: `listener ${name} is an edge and takes plain TCP`,
+      why: "only HTTP has routing keys that could be removed",
+      hint: "remove it",
+    });
+  }
 }
 
 function checkOutbound(listener: ListenerDocument, name: string, path: Path, problems: Finding[]): void {
@@ -123,6 +151,14 @@ function checkOutbound(listener: ListenerDocument, name: string, path: Path, pro
       message: `listener ${name} is outbound and has a target`,
       why: "outbound requests go where their authority says",
       hint: "remove it, or write direction: inbound",
+    });
+  }
+  if (listener.edge !== undefined) {
+    problems.push({
+      place: nameAt(...path, "edge"),
+      message: `listener ${name} is outbound and has edge`,
+      why: "the world comes in through an inbound listener",
+      hint: "move it there",
     });
   }
   if (listener.port !== undefined) {
@@ -208,6 +244,21 @@ function checkLimits(document: ProxyConfigDocument, written: unknown, problems: 
     });
   }
   return { ...limits, uriBytesMax: Math.min(limits.uriBytesMax, limits.headBytesMax) };
+}
+
+/** OTLP/HTTP: the whole URL is in the config, path included, as in OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. */
+function checkSpans(endpoint: string, problems: Finding[]): void {
+  const url = URL.parse(endpoint);
+  const place = valueAt("spans", "endpoint");
+  const hint = "write http://127.0.0.1:4318/v1/traces";
+  if (url === null || url.hostname === "") {
+    problems.push({ place, message: `${quote(endpoint)} is not a URL`, hint });
+  } else if (url.protocol !== "http:" && url.protocol !== "https:") {
+    problems.push({ place, message: `${quote(endpoint)} is not a URL of http or https`, hint });
+  } else if (url.pathname === "/") {
+    const why = "the path belongs to it; collectors take traces at /v1/traces";
+    problems.push({ place, message: `${quote(endpoint)} has no path`, why, hint: `write ${url.origin}/v1/traces` });
+  }
 }
 
 function isWritten(document: unknown, section: string, field: string): boolean {

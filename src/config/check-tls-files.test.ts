@@ -1,4 +1,4 @@
-import { X509Certificate, createPrivateKey } from "node:crypto";
+import { X509Certificate, createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -126,6 +126,42 @@ test("expired, not yet valid, and an expired authority in the chain or on its ow
       "sidelane.yaml:11:52: upstreamTls.b.ca: old-ca.crt expired on 2020-06-01 12:00 UTC, nothing can be verified by it any more, write the present certificate of the authority",
     ],
   });
+});
+
+test("keys that verify signed routing keys: a secret of 32 bytes, or the public half of a pair", async () => {
+  const folder = await PemFolder.make();
+  const pair = generateKeyPairSync("ed25519");
+  await folder.put("good.secret", `${"0123456789abcdef".repeat(2)}\n`);
+  await folder.put("bytes.secret", Buffer.alloc(32, 0xff));
+  await folder.put("good.pub", pair.publicKey.export({ type: "spki", format: "pem" }));
+  await folder.put("short.secret", "0123456789abcdef0123456789abcde\n");
+  await folder.put("private.pem", pair.privateKey.export({ type: "pkcs8", format: "pem" }));
+  const keys = [
+    ["hmac", "good.secret"],
+    ["hmac", "bytes.secret"],
+    ["ed25519", "good.pub"],
+    ["hmac", "none.secret"],
+    ["hmac", "short.secret"],
+    ["hmac", "good.pub"],
+    ["ed25519", "private.pem"],
+  ];
+  const text = `
+service: checkout
+listeners: [{ direction: inbound, edge: true, address: 127.0.0.1:15006, target: 127.0.0.1:8080 }]
+table: { file: routes.yaml }
+tenancy:
+  edge:
+    carriers: [{ query: sidelane }]
+    signedBy:
+${keys.map(([algorithm, file], index) => `      - { id: k${index}, algorithm: ${algorithm}, file: ${file} }`).join("\n")}
+`;
+  const field = (index: number): string => `tenancy.edge.signedBy[${index}].file`;
+  expect(check(folder, text).problems).toEqual([
+    `sidelane.yaml:12:42: ${field(3)}: none.secret does not exist, check the path`,
+    `sidelane.yaml:13:42: ${field(4)}: short.secret has 31 bytes, a secret has at least 32, write one with: sidelane key generate --algorithm hmac`,
+    `sidelane.yaml:14:42: ${field(5)}: good.pub is PEM, and the algorithm hmac wants a secret, write algorithm: ed25519, or the path of a secret`,
+    `sidelane.yaml:15:45: ${field(6)}: private.pem holds a private key, whoever can read it can sign, and the public one is enough here, write the public one: openssl pkey -in this.key -pubout`,
+  ]);
 });
 
 function lockedKey(pem: string): string {

@@ -1,15 +1,16 @@
-// The certificate, key and authority files that a config names, looked at once, synchronously: for `check` and for the start of a
-// sidecar. The running sidecar looks by itself when they change.
+// The certificate, key and authority files that a config names, and the keys that verify signed routing keys, looked at once,
+// synchronously: for `check` and for the start of a sidecar. The running sidecar looks by itself when they change.
 
 import { readFileSync, statSync } from "node:fs";
 import { relative } from "node:path";
+import { readVerifyingKey } from "../protocol/signed-key/read-signing-key.ts";
 import { valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { authoritiesFault, keyPairFault, validityFault } from "./certificates.ts";
 import type { PemFault, PemField } from "./certificates.ts";
 import { toProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
-import type { ProxyConfig } from "./proxy-config.ts";
+import type { ProxyConfig, SigningKeyConfig } from "./proxy-config.ts";
 import { fieldName } from "./shape-problems.ts";
 import type { SourceMap } from "./yaml.ts";
 
@@ -19,7 +20,7 @@ export interface TlsFiles {
   readonly byTime: readonly Problem[];
 }
 
-/** Reads and checks all files of a good config's `tls` and `upstreamTls`. `nowMs`: since the epoch. */
+/** Reads and checks all files of a good config's `tls`, `upstreamTls` and `tenancy.edge.signedBy`. `nowMs`: since the epoch. */
 export function checkTlsFiles(config: ProxyConfig, source: SourceMap, nowMs: number = Date.now()): TlsFiles {
   const problems: Finding[] = [];
   const byTime: Finding[] = [];
@@ -29,6 +30,11 @@ export function checkTlsFiles(config: ProxyConfig, source: SourceMap, nowMs: num
   }
   for (const [service, tls] of Object.entries(config.upstreamTls))
     checkSection(tls, ["upstreamTls", service], nowMs, add);
+  for (const [index, key] of config.tenancy.edge.signedBy.entries()) {
+    const fault = signingKeyFault(key);
+    const path = ["tenancy", "edge", "signedBy", index];
+    if (fault !== undefined) add(toFinding({ field: "file", ...fault }, key.file, path), false);
+  }
   return { problems: toProblems(problems, source), byTime: toProblems(byTime, source) };
 }
 
@@ -59,7 +65,20 @@ function checkSection(
   }
 }
 
-function toFinding({ field, message, why, hint }: PemFault, file: string, path: Path): Finding {
+type FileFault = Omit<PemFault, "field" | "byTime">;
+
+function signingKeyFault({ id, algorithm, file }: SigningKeyConfig): FileFault | undefined {
+  const read = readPem(file);
+  if (!read.ok) return read;
+  const key = readVerifyingKey(id, algorithm, Buffer.from(read.text, "latin1"));
+  return "problem" in key ? { message: key.problem, hint: key.hint } : undefined;
+}
+
+function toFinding(
+  { field, message, why, hint }: FileFault & { readonly field: PemField | "file" },
+  file: string,
+  path: Path,
+): Finding {
   return {
     place: valueAt(...path, field),
     message: `${fieldName([...path, field])}: ${nearPath(file)} ${message}`,

@@ -100,7 +100,7 @@ const FOLDED_ANY = ANY_NAME.toUpperCase();
 function fieldOf(name: string, fields: readonly ScalarField[], root: unknown): FoundField | undefined {
   for (const field of fields) {
     const pattern = environmentName(field.path)
-      .replaceAll("_0_", "_([0-9]{1,2})_")
+      .replaceAll(/_0(?=_|$)/gu, "_([0-9]{1,2})")
       .replaceAll(FOLDED_ANY, "([A-Z0-9][A-Z0-9_]*)");
     const match = new RegExp(`^${pattern}$`, "u").exec(name);
     if (match === null) continue;
@@ -124,8 +124,8 @@ function unfolded(text: string, path: Path, root: unknown): string {
 }
 
 function unknownVariable(name: string, fields: readonly ScalarField[]): Problem {
-  const indices = /_([0-9]{1,2})_/gu.exec(name)?.[1] ?? "0";
-  const names = fields.map((field) => environmentName(field.path).replaceAll("_0_", `_${indices}_`));
+  const indices = /_([0-9]{1,2})(?=_|$)/u.exec(name)?.[1] ?? "0";
+  const names = fields.map((field) => environmentName(field.path).replaceAll(/_0(?=_|$)/gu, `_${indices}`));
   const guess = nearest(name, names);
   return {
     file: name,

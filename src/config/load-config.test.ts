@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { defaultLimits, defaultTimeouts } from "../base/limits.ts";
+import { carrierOf } from "../routing/carrier.ts";
 import { configJsonSchema } from "./json-schema.ts";
 import { environmentName } from "./environment.ts";
 import type { Environment } from "./environment.ts";
@@ -7,12 +8,29 @@ import { loadConfig } from "./load-config.ts";
 import { formatProblem } from "./problem.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 import { scalarFields } from "./schema-fields.ts";
+import type { ScalarField } from "./schema-fields.ts";
+
+/** Variables without which the field's own could not stand, where the file does not have it. */
+function companions({ path }: ScalarField): Environment {
+  const name = path.at(-1);
+  const carriers = `SIDELANE_TENANCY_${path[1] === "edge" ? "EDGE_" : ""}CARRIERS`;
+  if (name === "propagate") return { [`${carriers}_0_QUERY`]: "sandbox" };
+  if (name === "remember") return { [`${carriers}_0_QUERY`]: "sidelane", [`${carriers}_1_COOKIE`]: "sidelane" };
+  if (path[2] !== "signedBy") return {};
+  const key = "SIDELANE_TENANCY_EDGE_SIGNED_BY_0";
+  return {
+    [`${carriers}_0_QUERY`]: "sidelane",
+    [`${key}_ID`]: "k1",
+    [`${key}_ALGORITHM`]: "hmac",
+    [`${key}_FILE`]: "k1.secret",
+  };
+}
 
 /** With every section that has required fields of its own. */
 const withTls = `
 service: checkout
 listeners:
-  - { direction: inbound, address: "0.0.0.0:15006", target: "127.0.0.1:8080", tls: { certificate: a.crt, key: a.key, clientCertificates: optional, ca: a.ca } }
+  - { direction: inbound, edge: true, address: "0.0.0.0:15006", target: "127.0.0.1:8080", tls: { certificate: a.crt, key: a.key, clientCertificates: optional, ca: a.ca } }
   - { direction: outbound, address: "127.0.0.1:15001" }
 table: { file: ./routes.yaml }
 upstreamTls: { payment-api: { ca: b.ca, certificate: b.crt, key: b.key } }
@@ -49,11 +67,18 @@ describe("loadConfig", () => {
           target: "127.0.0.1:8080",
           port: "",
           protocol: "auto",
+          edge: false,
         },
-        { name: "outbound", direction: "outbound", address: "127.0.0.1:15001", protocol: "auto" },
+        { name: "outbound", direction: "outbound", address: "127.0.0.1:15001", protocol: "auto", egress: "strip" },
       ],
       table: { file: "/etc/sidelane/routes.yaml" },
-      tenancy: { carriers: [{ kind: "baggage", name: "sidelane" }], onUnknownKey: "baseline", onUnavailable: "fail" },
+      tenancy: {
+        carriers: [carrierOf("baggage", "sidelane")],
+        onUnknownKey: "baseline",
+        onUnavailable: "fail",
+        repair: "report",
+        edge: { carriers: [], callers: [], signedBy: [] },
+      },
       upstreamTls: {},
       admin: { address: "127.0.0.1:15000" },
       limits: defaultLimits,
@@ -103,10 +128,7 @@ describe("loadConfig", () => {
     const { carriers } = load(
       `${minimal}tenancy: { carriers: [{ header: X-Sandbox }, { tracestate: ot@sd }] }\n`,
     ).tenancy;
-    expect(carriers).toEqual([
-      { kind: "header", name: "x-sandbox" },
-      { kind: "tracestate", name: "ot@sd" },
-    ]);
+    expect(carriers).toEqual([carrierOf("header", "x-sandbox"), carrierOf("tracestate", "ot@sd")]);
   });
 
   test("port 0 may stand in several addresses", () => {
@@ -181,8 +203,9 @@ describe("environment twins", () => {
     for (const field of scalarFields(configJsonSchema())) {
       const example = field.schema.examples?.[0];
       expect(example, environmentName(field.path)).toBeDefined();
-      const name = environmentName(field.path).replace("<NAME>", "PAYMENT_API");
-      const result = loadConfig(withTls, "sidelane.yaml", { [name]: String(example) });
+      // The outbound listener is the second one.
+      const name = environmentName(field.path).replace("<NAME>", "PAYMENT_API").replace("_0_EGRESS", "_1_EGRESS");
+      const result = loadConfig(withTls, "sidelane.yaml", { ...companions(field), [name]: String(example) });
       expect(result.ok ? [] : result.problems.map(formatProblem)).toEqual([]);
     }
   });

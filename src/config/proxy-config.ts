@@ -5,6 +5,9 @@
 import { z } from "zod";
 import { limitInfos, timeoutInfos } from "../base/limits.ts";
 import type { LimitInfo, Limits, Timeouts } from "../base/limits.ts";
+import type { SigningAlgorithm } from "../protocol/signed-key/signing-key.ts";
+import type { Carrier } from "../routing/carrier.ts";
+import { tenancySchema } from "./tenancy-schema.ts";
 import { listenerTlsSchema, upstreamTlsSchema } from "./tls-config.ts";
 import type { ListenerTlsConfig, UpstreamTlsConfig } from "./tls-config.ts";
 
@@ -21,6 +24,10 @@ export interface ProxyConfig {
   /** By service name; connections to services that are not in it are not secured. */
   readonly upstreamTls: Readonly<Record<string, UpstreamTlsConfig>>;
   readonly admin: { readonly address: string };
+  /** Where the app asks whose a message is; absent: nowhere. */
+  readonly ownership?: { readonly address: string };
+  /** Where spans are sent (OTLP over HTTP); absent: there are none. */
+  readonly spans?: { readonly endpoint: string };
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   readonly workers: number;
@@ -49,24 +56,45 @@ export interface InboundListenerConfig extends ListenerBase {
   readonly target: string;
   /** Name of the service's port that this listener is, "" when the service has one. */
   readonly port: string;
+  /** The world comes in here: keys count only as far as `tenancy.edge` trusts them, the rest is removed. */
+  readonly edge: boolean;
 }
 
 /** Traffic from that service to others. */
 export interface OutboundListenerConfig extends ListenerBase {
   readonly direction: "outbound";
+  /** What becomes of the key in requests to hosts that are not in the table. */
+  readonly egress: "strip" | "keep";
 }
 
 export interface TenancyConfig {
-  /** Tried in order; the first that yields a key wins. Never empty. */
+  /** Tried in order; the first that yields a key wins. Never empty; aliases are expanded. */
   readonly carriers: readonly Carrier[];
   readonly onUnknownKey: "baseline" | "reject";
   readonly onUnavailable: "fail" | "baseline";
+  /** The key that outbound requests without one are given. */
+  readonly stamp?: string;
+  /** What becomes of outbound requests whose trace came in with a key that they have lost. */
+  readonly repair: "off" | "report" | "restore";
+  readonly edge: EdgeConfig;
 }
 
-/** Where a routing key travels: a baggage member, a tracestate member, or a header of its own (in small letters). */
-export interface Carrier {
-  readonly kind: "baggage" | "tracestate" | "header";
-  readonly name: string;
+/** Whom the listeners with `edge: true` trust. */
+export interface EdgeConfig {
+  /** Where anybody may put a key; empty: nowhere. Aliases are expanded. */
+  readonly carriers: readonly Carrier[];
+  /** Addresses and address ranges (CIDR) of callers for which all of `tenancy.carriers` count as well, unsigned. */
+  readonly callers: readonly string[];
+  /** Not empty: keys from `carriers` count only when one of these signed them. Ids are distinct. */
+  readonly signedBy: readonly SigningKeyConfig[];
+}
+
+/** A key by which signed routing keys are verified. */
+export interface SigningKeyConfig {
+  readonly id: string;
+  readonly algorithm: SigningAlgorithm;
+  /** Absolute path: of the secret, at least 32 bytes (hmac), or of the public key in PEM (ed25519). */
+  readonly file: string;
 }
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -79,9 +107,6 @@ export interface AccessLogConfig {
   /** Path, or "-" for standard output. */
   readonly file: string;
 }
-
-/** Where keys are looked for when the config does not say. */
-export const DEFAULT_CARRIERS: readonly Carrier[] = [{ kind: "baggage", name: "sidelane" }];
 
 const listener = z
   .strictObject({
@@ -116,30 +141,23 @@ const listener = z
       )
       .meta({ examples: ["http1"] }),
     tls: listenerTlsSchema.optional(),
+    edge: z
+      .boolean()
+      .optional()
+      .describe(
+        "Inbound only: the world comes in here. Routing keys count only as far as `tenancy.edge` trusts them, all others are removed from the request. Default: false.",
+      )
+      .meta({ examples: [true] }),
+    egress: z
+      .enum(["strip", "keep"])
+      .optional()
+      .describe(
+        "Outbound only: whether the routing key leaves with requests to hosts that are not in the table. `strip` removes what the carriers read, but for query parameters, which are the app's. Default: strip.",
+      )
+      .meta({ examples: ["keep"] }),
   })
   .describe("One address on which the sidecar listens.")
   .meta({ examples: [{ direction: "outbound", address: "127.0.0.1:15001" }] });
-
-const carrier = z
-  .strictObject({
-    baggage: z
-      .string()
-      .optional()
-      .describe("Key of a member of the `baggage` header (W3C Baggage); exact, parsed, case-sensitive.")
-      .meta({ examples: ["sidelane"] }),
-    tracestate: z
-      .string()
-      .optional()
-      .describe("Key of a member of the `tracestate` header (W3C Trace Context).")
-      .meta({ examples: ["sidelane"] }),
-    header: z
-      .string()
-      .optional()
-      .describe("Name of a header whose whole value is the routing key.")
-      .meta({ examples: ["x-sandbox"] }),
-  })
-  .describe("One place where a routing key may be; exactly one of the three.")
-  .meta({ examples: [{ baggage: "sidelane" }] });
 
 function numbers<T extends Record<string, LimitInfo>>(infos: T) {
   type Shape = { [name in keyof T]: z.ZodDefault<z.ZodInt> };
@@ -177,26 +195,7 @@ export const proxyConfigSchema = z
       })
       .describe("Where the routing table comes from.")
       .meta({ examples: [{ file: "./routes.yaml" }] }),
-    tenancy: z
-      .strictObject({
-        carriers: z
-          .array(carrier)
-          .min(1, "without a carrier no request has a key; leave it out for the default")
-          .default([{ baggage: "sidelane" }])
-          .describe("Where routing keys are looked for; the first that yields one wins."),
-        onUnknownKey: z
-          .enum(["baseline", "reject"])
-          .default("baseline")
-          .describe("A key that no sandbox or group has: to the baseline, or answered with 421 (`unknown-key`).")
-          .meta({ examples: ["reject"] }),
-        onUnavailable: z
-          .enum(["fail", "baseline"])
-          .default("fail")
-          .describe("A sandbox that cannot be reached: answered with 503 (`sandbox-unavailable`), or to the baseline.")
-          .meta({ examples: ["baseline"] }),
-      })
-      .prefault({})
-      .describe("How requests are told apart."),
+    tenancy: tenancySchema,
     upstreamTls: z
       .record(z.string(), upstreamTlsSchema)
       .default({})
@@ -212,6 +211,28 @@ export const proxyConfigSchema = z
       })
       .prefault({})
       .describe("Health, metrics, table and explanations."),
+    ownership: z
+      .strictObject({
+        address: z
+          .string()
+          .describe("`host:port` on which the app asks; it asks for no password, so keep it on loopback.")
+          .meta({ examples: ["127.0.0.1:15002"] }),
+      })
+      .optional()
+      .describe(
+        "A port for the app, where consumers of messages ask whose a message is. Without this field there is none.",
+      )
+      .meta({ examples: [{ address: "127.0.0.1:15002" }] }),
+    spans: z
+      .strictObject({
+        endpoint: z
+          .string()
+          .describe("URL that takes traces by OTLP over HTTP (protobuf).")
+          .meta({ examples: ["http://127.0.0.1:4318/v1/traces"] }),
+      })
+      .optional()
+      .describe("OpenTelemetry spans of the requests that came in sampled. Without this field there are none.")
+      .meta({ examples: [{ endpoint: "http://127.0.0.1:4318/v1/traces" }] }),
     limits: numbers(limitInfos).prefault({}).describe("Upper bounds; per process."),
     timeouts: numbers(timeoutInfos)
       .prefault({})

@@ -61,6 +61,7 @@ function addServices(parts: Parts, document: TableDocument): ReadonlyMap<string,
 function addSandboxes(parts: Parts, document: TableDocument, services: ReadonlyMap<string, ServicePorts>): void {
   for (const [name, sandbox] of Object.entries(document.sandboxes)) {
     const id = parts.addTarget(name, sandbox.key ?? name);
+    parts.strict.push(sandbox.strict === true ? 1 : 0);
     parts.overrideStart.push(parts.overridePort.length);
     const overrides: (readonly [port: number, set: number])[] = [];
     for (const [serviceName, endpoints] of Object.entries(sandbox.services)) {
@@ -126,6 +127,7 @@ class Parts {
   readonly portBaseline: number[] = [];
   readonly targetText = new Texts(this.pool);
   readonly keyText = new Texts(this.pool);
+  readonly strict: number[] = [];
   readonly overrideStart: number[] = [];
   readonly overridePort: number[] = [];
   readonly overrideSet: number[] = [];
@@ -173,6 +175,7 @@ class Parts {
     sections.portBaseline.set(this.portBaseline);
     sections.targetText.set(this.targetText.words);
     sections.keyText.set(this.keyText.words);
+    sections.strict.set(this.strict);
     sections.overrideStart.set(this.overrideStart);
     sections.overridePort.set(this.overridePort);
     sections.overrideSet.set(this.overrideSet);

@@ -73,6 +73,25 @@ describe("CompiledTable", () => {
     expect(other.endpoints(other.baselineSet(0))).toEqual(["a:80"]);
   });
 
+  test("a sandbox is strict for its own services, a group for those of its strict members", () => {
+    const document = documentOf({
+      sandboxes: {
+        "pr-1": { strict: true, services: { a: ["10.0.0.1:80"] } },
+        "pr-2": { strict: false, services: { a: ["10.0.0.2:80"], b: ["10.0.0.2:80"] } },
+      },
+      groups: { g: { sandboxes: ["pr-2", "pr-1"] }, h: { sandboxes: ["pr-1", "pr-2"] } },
+    });
+    const other = new CompiledTable(compile(document, seed), 1, "");
+    const strict = (key: string) => {
+      const target = findTarget(key, other);
+      return [other.isStrict(target), ...["a", "b"].map((name) => other.strictFor(target, other.serviceByName(name)))];
+    };
+    expect(strict("pr-1")).toEqual([true, true, false]);
+    expect(strict("pr-2")).toEqual([false, false, false]);
+    expect(strict("g")).toEqual([true, false, false]);
+    expect(strict("h")).toEqual([true, true, false]);
+  });
+
   test("a group gives the first of its sandboxes that has the service", () => {
     const payments = table.servicePortByName(table.serviceByName("payments"), "");
     const set = table.overrideSet(findTarget("release-42"), payments);

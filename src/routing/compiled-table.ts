@@ -30,6 +30,8 @@ export interface ServiceDescription {
 /** One sandbox: its key and the endpoints of each changed service (`service` or `service/port`). */
 export interface SandboxDescription {
   readonly key: string;
+  /** None of its services may be answered for by the baseline. */
+  readonly strict: boolean;
   readonly services: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -182,6 +184,26 @@ export class CompiledTable {
     return -1;
   }
 
+  /** Whether the sandbox, or any sandbox of the group, is strict. */
+  isStrict(target: number): boolean {
+    const { strict, memberStart, member } = this.#sections;
+    const group = target - this.#sizes.sandboxes;
+    if (group < 0) return strict[target] === 1;
+    const end = at(memberStart, group + 1);
+    for (let index = at(memberStart, group); index < end; index++) {
+      if (strict[at(member, index)] === 1) return true;
+    }
+    return false;
+  }
+
+  /** Whether the sandbox that answers for the service, for a group its first member that has it, is strict. */
+  strictFor(target: number, service: number): boolean {
+    const { servicePortStart, setOwner, strict } = this.#sections;
+    // A sandbox has a service with all of its ports, so the first one tells.
+    const set = this.overrideSet(target, at(servicePortStart, service));
+    return set !== -1 && strict[at(setOwner, set)] === 1;
+  }
+
   /** Name of the sandbox that owns an endpoint set, "" for a baseline set. */
   setOwner(set: number): string {
     const owner = at(this.#sections.setOwner, set);
@@ -260,7 +282,7 @@ export class CompiledTable {
       const name = this.portName(port) === "" ? service : `${service}/${this.portName(port)}`;
       return [name, this.endpoints(at(this.#sections.overrideSet, index))];
     });
-    return { key: this.targetKey(sandbox), services };
+    return { key: this.targetKey(sandbox), strict: this.isStrict(sandbox), services };
   }
 
   /** Binary search in the sandbox's own slice, which is sorted by service port: a sandbox changes few services. */

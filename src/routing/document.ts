@@ -41,6 +41,13 @@ const service = z
 const sandbox = z
   .strictObject({
     key: z.string().optional().describe("The routing key that selects the sandbox. Default: its name."),
+    strict: z
+      .boolean()
+      .optional()
+      .describe(
+        "Whether each of its services has to answer itself: what would fall back to the baseline is refused (`expectation-failed`). Default: false.",
+      )
+      .meta({ examples: [true] }),
     services: z
       .record(z.string(), endpoints)
       .describe("The changed services with the sandbox's own endpoints.")

@@ -1,4 +1,4 @@
-import type { Explanation } from "./explain.ts";
+import type { Explanation, ExplanationStep } from "./explain.ts";
 
 /** How emphasis is shown; without one the text is plain. */
 export interface Paint {
@@ -13,8 +13,9 @@ export function explanationText(explanation: Explanation, paint: Paint = plain):
   const { steps, endpoints, table } = explanation;
   const width = Math.max(...steps.map((step) => printable(step.result).length));
   const lines = [paint.strong(printable(explanation.summary)), ""];
+  const decisive = steps.findLastIndex(isDecisive);
   for (const [index, step] of steps.entries()) {
-    const decides = index === steps.length - 1 ? ">" : " ";
+    const decides = index === decisive ? ">" : " ";
     const result = printable(step.result).padEnd(width);
     lines.push(
       `${decides} ${index + 1}  ${step.name.padEnd(9)}${paint.strong(result)}  ${paint.faint(printable(step.because))}`,
@@ -36,6 +37,11 @@ export function explanationText(explanation: Explanation, paint: Paint = plain):
   const digest = table.digest === "" ? "" : ` (${table.digest})`;
   lines.push(`     ${"table".padEnd(11)}version ${table.version}${digest}: ${size.join(", ")}`);
   return `${lines.join("\n")}\n`;
+}
+
+/** Steps behind the decision only add to it, unless they refuse the request. */
+function isDecisive({ name, result }: ExplanationStep): boolean {
+  return (name !== "strict" && name !== "require" && name !== "egress") || result === "failed";
 }
 
 function origin({ via, reason }: Explanation): string {

@@ -7,7 +7,7 @@ import { explanationText } from "./explain-text.ts";
 import { documentOf, inbound, outbound, ownCopy, seed, shopTable as table } from "./fixture.ts";
 
 const baggage = { carrier: "baggage: sidelane" };
-const carriers = ["baggage: sidelane", "tracestate: sidelane", "header: x-sandbox"];
+const keyBecause = "not in baggage: sidelane, nor in tracestate: sidelane, nor in header: x-sandbox";
 const reject = { ...outbound, onUnknownKey: "reject" } as const;
 const app = { target: "127.0.0.1:8080" };
 
@@ -25,8 +25,8 @@ const questions: readonly (readonly [title: string, question: Omit<Question, "ta
     { policy: { ...inbound, service: "search" }, service: "search", key: "release-42", ...app },
   ],
   ["by host", { policy: outbound, service: "Checkout.shop.svc.cluster.local:80", key: "pr-7" }],
-  ["no key", { policy: outbound, service: "checkout", carriers }],
-  ["no key and no baseline", { policy: outbound, service: "payments:80", carriers }],
+  ["no key", { policy: outbound, service: "checkout", keyBecause }],
+  ["no key and no baseline", { policy: outbound, service: "payments:80", keyBecause }],
   ["unknown key", { policy: outbound, service: "checkout", key: "pr-77", ...baggage }],
   ["unknown key, rejected", { policy: reject, service: "checkout", key: "pr-77", ...baggage }],
   ["unknown service", { policy: outbound, service: "chekout", key: "pr-7" }],
@@ -43,7 +43,46 @@ const questions: readonly (readonly [title: string, question: Omit<Question, "ta
     { policy: { ...inbound, service: "ledger" }, service: "ledger", port: "x", key: "pr-7", ...app },
   ],
   ["own copy", { policy: ownCopy, service: "checkout", key: "pr-9", ...baggage, ...app }],
-  ["own copy, no key", { policy: ownCopy, service: "checkout", carriers, ...app }],
+  ["own copy, no key", { policy: ownCopy, service: "checkout", keyBecause, ...app }],
+  [
+    "a required service of the sandbox",
+    { policy: outbound, service: "checkout", key: "pr-7", required: ["ledger", "checkout"] },
+  ],
+  [
+    "a required service that the baseline would answer for",
+    { policy: outbound, service: "checkout", key: "pr-9", required: ["checkout"] },
+  ],
+  [
+    "a required service elsewhere",
+    { policy: { ...inbound, service: "search" }, service: "search", key: "pr-7", required: ["ledger"], ...app },
+  ],
+  ["a required service that nobody has", { policy: outbound, service: "checkout", key: "pr-7", required: ["chekout"] }],
+  [
+    "a key that is required to be known",
+    { policy: { ...inbound, service: "checkout" }, service: "checkout", key: "pr-1", required: ["checkout"], ...app },
+  ],
+  [
+    "a key that was refused",
+    {
+      policy: inbound,
+      service: "checkout",
+      rejection: "The signed key expired on 2026-01-02 03:04 UTC: ask for a new link.",
+      edge: { result: "from outside", because: "203.0.113.9 is none of tenancy.edge.callers" },
+      ...app,
+    },
+  ],
+  [
+    "a key in the host",
+    {
+      policy: outbound,
+      service: "pr-7--checkout.shop.svc.cluster.local:8080",
+      knownHost: "checkout.shop.svc.cluster.local",
+      key: "pr-7",
+      keyBecause: "from host: {key}--*; goes on in baggage",
+    },
+  ],
+  ["outside the table, keys stay here", { policy: outbound, service: "example.com", key: "pr-7", egress: "strip" }],
+  ["outside the table, keys leave", { policy: outbound, service: "example.com", key: "pr-7", egress: "keep" }],
   ["a key that would move the cursor", { policy: outbound, service: "checkout", key: "\u001b[2Jpr-7" }],
 ];
 
@@ -72,6 +111,34 @@ describe("explain", () => {
     const explanation = explain({ table: emptyTable, policy: inbound, service: "checkout", key: "pr-7", ...app });
     expect(explanation).toMatchObject({ reason: "unknown-key", destination: "baseline", via: "target" });
     expect(explanationText(explanation)).toContain("version 0: 0 services, 0 sandboxes, 0 groups");
+  });
+
+  test("a strict sandbox answers for its services itself, or nobody does", () => {
+    const document = documentOf({
+      services: { a: { ports: { http: 80, grpc: 81 } }, b: null },
+      sandboxes: { s: { strict: true, services: { a: { http: ["x:1"], grpc: ["x:2"] } } } },
+    });
+    const strict = new CompiledTable(compile(document, seed), 1, "");
+    const last = (question: Omit<Question, "table">) => explain({ table: strict, ...question }).steps.at(-1);
+    expect(last({ policy: outbound, service: "a:80", key: "s" })).toEqual({
+      name: "strict",
+      result: "yes",
+      because: "sandbox s is strict: if it cannot be reached, the request is refused",
+    });
+    expect(last({ policy: outbound, service: "b", key: "s" })).toMatchObject({ name: "claim", result: "no" });
+    const wrongPort = { policy: { ...inbound, service: "a" }, service: "a", port: "x", key: "s", ...app } as const;
+    expect(last(wrongPort)).toEqual({
+      name: "strict",
+      result: "failed",
+      because: "the sandbox is strict, and the baseline would answer (not-in-table)",
+    });
+    expect(explain({ table: strict, ...wrongPort })).toMatchObject({
+      reason: "expectation-failed",
+      refused: 424,
+      destination: "none",
+      via: "refused",
+      endpoints: [],
+    });
   });
 
   test("long lists are cut", () => {

@@ -1,8 +1,9 @@
-import { decisionReasons } from "../base/reasons.ts";
-import type { DecisionReason } from "../base/reasons.ts";
+import { decisionReasons, reasonInfo } from "../base/reasons.ts";
+import type { Reason } from "../base/reasons.ts";
 import type { CompiledTable, TableCounts } from "./compiled-table.ts";
 import { decide, NO_KEY, NO_SERVICE, UNKNOWN_KEY } from "./decide.ts";
 import type { Decision, RoutePolicy } from "./decide.ts";
+import { leavesToBaseline, strictlyOwned, unmetExpectation } from "./expectation.ts";
 import { nearest } from "./nearest.ts";
 
 /** Targets and services looked through for "did you mean": the admin server shares its thread with the requests. */
@@ -18,8 +19,18 @@ export interface Question {
   readonly key?: string;
   /** What yielded the key: `baggage: sidelane`. */
   readonly carrier?: string;
-  /** The carriers that were looked at, for the answer that none yielded a key. */
-  readonly carriers?: readonly string[];
+  /** Where the key comes from and what becomes of it, or why there is none; default: what `carrier` says. */
+  readonly keyBecause?: string;
+  /** Services that the key requires not to be answered by the baseline. */
+  readonly required?: readonly string[];
+  /** Why a signed key does not count, in a sentence; there is no `key` then. */
+  readonly rejection?: string;
+  /** At a listener with `edge: true`: whether the caller is trusted, and what follows. */
+  readonly edge?: { readonly result: string; readonly because: string };
+  /** Outbound: `service` without the key that a host carrier has found in it. */
+  readonly knownHost?: string;
+  /** Outbound: what becomes of keys in requests to hosts that the table does not have. */
+  readonly egress?: "strip" | "keep";
   /** Inbound: `host:port` of the app. */
   readonly target?: string;
   /** Inbound: the port that the listener names, "" for the only one. */
@@ -28,7 +39,7 @@ export interface Question {
 
 /** One step of DESIGN §3.4: what was found and why. Steps after the one that decided are not there. */
 export interface ExplanationStep {
-  readonly name: "service" | "key" | "self" | "target" | "claim";
+  readonly name: "service" | "edge" | "key" | "self" | "target" | "claim" | "strict" | "require" | "egress";
   readonly result: string;
   readonly because: string;
 }
@@ -40,8 +51,8 @@ export interface Explanation {
   readonly service: string;
   readonly key: string | null;
   readonly carrier: string | null;
-  readonly reason: DecisionReason;
-  /** "baseline", the name of a sandbox, or "passthrough". */
+  readonly reason: Reason;
+  /** "baseline", the name of a sandbox, "passthrough", or "none" when it is refused. */
   readonly destination: string;
   /** HTTP status of the refusal, or null when the request is forwarded. */
   readonly refused: number | null;
@@ -62,31 +73,66 @@ export function explain(question: Question): Explanation {
   const target = key === undefined ? NO_KEY : findTarget(table, key);
   const decision = decide(table, policy, asked.service, asked.servicePort, target);
   const service = decision.service === "" ? question.service : decision.service;
-  const refused = decision.refuse ? decisionReasons[decision.reason].status : null;
+  const refusal = refusalOf(question, asked, target, decision);
+  const refused = refusal === undefined ? null : reasonInfo(refusal.reason).status;
   return {
-    summary: summarise(question, decision, service, refused),
+    summary: summarise(question, decision, service, refusal?.reason),
     service,
     key: key ?? null,
     carrier: key === undefined ? null : (question.carrier ?? null),
-    reason: decision.reason,
-    destination: decision.destination,
+    reason: refusal?.reason ?? decision.reason,
+    destination: refusal === undefined ? decision.destination : "none",
     refused,
-    steps: steps(question, asked, target, decision),
-    via: decision.refuse
-      ? "refused"
-      : decision.set !== -1
-        ? "table"
-        : policy.direction === "inbound"
-          ? "target"
-          : "authority",
-    endpoints: decision.refuse ? [] : endpoints(question, asked, target, decision),
+    steps: steps(question, asked, target, decision, refusal),
+    via:
+      refusal !== undefined
+        ? "refused"
+        : decision.set !== -1
+          ? "table"
+          : policy.direction === "inbound"
+            ? "target"
+            : "authority",
+    endpoints: refusal === undefined ? endpoints(question, asked, target, decision) : [],
     table: { version: table.version, digest: table.digest, counts: table.counts },
-    advice: advise(policy, asked, decision),
+    advice: advise(policy, asked, decision, refusal),
   };
 }
 
+/** Whether the table has the service or host that is asked for. */
+export function isInTable(question: Question): boolean {
+  return findService(question).service !== NO_SERVICE;
+}
+
+/** Why a request is not forwarded. */
+interface Refusal {
+  readonly reason: Reason;
+  /** The step that says so, where it is not one of the decision's own. */
+  readonly step?: ExplanationStep;
+}
+
+/** In the order in which the data plane looks. */
+function refusalOf(question: Question, asked: AskedService, target: number, decision: Decision): Refusal | undefined {
+  const { table, policy, rejection, required } = question;
+  if (rejection !== undefined) return { reason: "key-rejected" };
+  if (decision.refuse) return { reason: decision.reason };
+  const reason = "expectation-failed";
+  if (strictlyOwned(table, decision, asked.service, target) && leavesToBaseline(decision)) {
+    const because = `the sandbox is strict, and the baseline would answer (${decision.reason})`;
+    return { reason, step: { name: "strict", result: "failed", because } };
+  }
+  if (required === undefined) return undefined;
+  const own = policy.direction === "inbound" ? (policy.service ?? "") : "";
+  const unmet = unmetExpectation(table, decision, required, own);
+  if (unmet === undefined) return undefined;
+  const unknown = required.find((name) => name !== own && table.serviceByName(name) === NO_SERVICE);
+  const guess = unknown === undefined ? undefined : nearest(unknown, someServices(table));
+  const because = guess === undefined ? unmet : `${unmet}; did you mean ${guess}?`;
+  return { reason, step: { name: "require", result: "failed", because } };
+}
+
 /** What the reason means here; the general sentence is that of the closed list. */
-function advise(policy: RoutePolicy, asked: AskedService, decision: Decision): string {
+function advise(policy: RoutePolicy, asked: AskedService, decision: Decision, refusal: Refusal | undefined): string {
+  if (refusal !== undefined) return reasonInfo(refusal.reason).advice;
   const { reason } = decision;
   if (policy.self) return decisionReasons.self.advice;
   if (reason === "not-in-table" && policy.direction === "inbound")
@@ -109,7 +155,8 @@ interface AskedService {
  * A name wins over a host, because that is what the flag is called; the part after the last colon may be a port. Inbound it
  * is as in the data plane: a name, and the listener's port.
  */
-function findService({ table, policy, service: text, port: own }: Question): AskedService {
+function findService({ table, policy, service: asked, knownHost, port: own }: Question): AskedService {
+  const text = knownHost ?? asked;
   if (policy.direction === "inbound") {
     const service = table.serviceByName(text);
     const port = own ?? "";
@@ -140,9 +187,10 @@ function findTarget(table: CompiledTable, key: string): number {
   return table.findTarget(bytes, 0, bytes.length);
 }
 
-function summarise(question: Question, decision: Decision, service: string, refused: number | null): string {
-  const request = question.key === undefined ? `${service} without a key` : `${service} with key ${question.key}`;
-  if (refused !== null) return `${request} is refused with ${refused} (${decision.reason})`;
+function summarise(question: Question, decision: Decision, service: string, refused: Reason | undefined): string {
+  const without = refused === "key-rejected" ? "with a bad key" : "without a key";
+  const request = question.key === undefined ? `${service} ${without}` : `${service} with key ${question.key}`;
+  if (refused !== undefined) return `${request} is refused with ${reasonInfo(refused).status} (${refused})`;
   return `${request} goes to ${destinationName(question, decision)} (${decision.reason})`;
 }
 
@@ -157,9 +205,38 @@ function steps(
   asked: AskedService,
   target: number,
   decision: Decision,
+  refusal: Refusal | undefined,
 ): readonly ExplanationStep[] {
-  const { table, policy, key } = question;
+  const taken = decisionSteps(question, asked, target, decision);
+  if (refusal !== undefined) return refusal.step === undefined ? taken : [...taken, refusal.step];
+  const { table, required, egress } = question;
+  const { service, destination } = decision;
+  if (strictlyOwned(table, decision, asked.service, target)) {
+    const because = `sandbox ${destination} is strict: if it cannot be reached, the request is refused`;
+    taken.push({ name: "strict", result: "yes", because });
+  }
+  if (required !== undefined) {
+    const isHere = required.includes(service);
+    const because = isHere
+      ? `${service} must not be answered by the baseline, and is not`
+      : `${list(required)} must not be answered by the baseline; this is ${service === "" ? question.service : service}`;
+    taken.push({ name: "require", result: isHere ? "met" : "not here", because });
+  }
+  if (asked.service === NO_SERVICE && decision.destination === "passthrough" && egress !== undefined) {
+    const because =
+      egress === "strip"
+        ? "the host is not in the table, so keys are removed from the request (egress: strip)"
+        : "the host is not in the table, and the request leaves with its key (egress: keep)";
+    taken.push({ name: "egress", result: egress, because });
+  }
+  return taken;
+}
+
+/** Steps 1 to 5 of DESIGN §3.4. */
+function decisionSteps(question: Question, asked: AskedService, target: number, decision: Decision): ExplanationStep[] {
+  const { table, policy, key, edge } = question;
   const taken: ExplanationStep[] = [serviceStep(question, asked)];
+  if (edge !== undefined) taken.push({ name: "edge", ...edge });
   if (decision.reason === "not-in-table" && policy.direction === "outbound") return taken;
   taken.push(keyStep(question));
   if (key === undefined) return taken;
@@ -175,8 +252,9 @@ function steps(
   return taken;
 }
 
-function serviceStep({ table, policy, service: text }: Question, asked: AskedService): ExplanationStep {
+function serviceStep({ table, policy, service: whole, knownHost }: Question, asked: AskedService): ExplanationStep {
   const { service, servicePort, port, how } = asked;
+  const text = knownHost ?? whole;
   if (service === NO_SERVICE) {
     const guess = nearest(text, someServices(table));
     const because =
@@ -191,16 +269,15 @@ function serviceStep({ table, policy, service: text }: Question, asked: AskedSer
     return { name: "service", result: `${name}, unknown port`, because };
   }
   const ports = table.portNames(service).length > 1 ? `; ports ${describePorts(table, service)}` : "";
-  const found = how === "host" ? `${text} is one of its hosts: ${hosts}` : `hosts ${hosts}`;
+  const beside = knownHost === undefined ? "" : `beside the key in ${whole}, `;
+  const found = how === "host" ? `${beside}${text} is one of its hosts: ${hosts}` : `${beside}hosts ${hosts}`;
   return { name: "service", result: name, because: found + ports };
 }
 
-function keyStep({ key, carrier, carriers }: Question): ExplanationStep {
-  if (key !== undefined)
-    return { name: "key", result: key, because: carrier === undefined ? "as given" : `from ${carrier}` };
-  const looked =
-    carriers === undefined || carriers.length === 0 ? "none was given" : `not in ${carriers.join(", nor in ")}`;
-  return { name: "key", result: "none", because: looked };
+function keyStep({ key, carrier, keyBecause, rejection }: Question): ExplanationStep {
+  if (rejection !== undefined) return { name: "key", result: "rejected", because: rejection };
+  const given = carrier === undefined ? "as given" : `from ${carrier}`;
+  return { name: "key", result: key ?? "none", because: keyBecause ?? (key === undefined ? "none was given" : given) };
 }
 
 function targetStep(table: CompiledTable, policy: RoutePolicy, key: string, target: number): ExplanationStep {

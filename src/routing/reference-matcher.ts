@@ -61,6 +61,15 @@ export function referenceDecision(
   return { ...fallback, reason: "not-in-sandbox" };
 }
 
+/** Whether the sandbox that the key gives the service to refuses rather than let the baseline answer. */
+export function referenceStrict(document: TableDocument, key: string, service: string): boolean {
+  for (const name of sandboxesWithKey(document, key) ?? []) {
+    const sandbox = entry(document.sandboxes, name);
+    if (sandbox !== undefined && entry(sandbox.services, service) !== undefined) return sandbox.strict === true;
+  }
+  return false;
+}
+
 function allServices(document: TableDocument): readonly string[] {
   return [
     ...Object.keys(document.services),

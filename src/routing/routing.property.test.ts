@@ -6,7 +6,7 @@ import { decide, NO_KEY, NO_SERVICE } from "./decide.ts";
 import type { RoutePolicy } from "./decide.ts";
 import { documentOf } from "./fixture.ts";
 import type { TableDocument } from "./document.ts";
-import { referenceDecision } from "./reference-matcher.ts";
+import { referenceDecision, referenceStrict } from "./reference-matcher.ts";
 import type { ReferenceDecision, ReferenceRequest } from "./reference-matcher.ts";
 import { selfCheck } from "./self-check.ts";
 import { validate } from "./validate.ts";
@@ -36,6 +36,7 @@ function endpointsFor(portNames: readonly string[], asList: boolean): unknown {
 const service = fc.record({ ports, hosts, baseline: fc.boolean(), asList: fc.boolean() });
 const sandbox = fc.record({
   key: fc.option(key, { nil: undefined }),
+  strict: fc.option(fc.boolean(), { nil: undefined }),
   services: fc.uniqueArray(fc.oneof(serviceName, undeclaredName)),
   asList: fc.boolean(),
 });
@@ -60,8 +61,9 @@ const table = fc
         ...(claimed === undefined ? {} : { hosts: claimed }),
         ...(baseline ? { baseline: endpointsFor(portNames(name), asList) } : {}),
       })),
-      sandboxes: mapValues(sandboxes, ({ key: own, services: changed, asList }) => ({
+      sandboxes: mapValues(sandboxes, ({ key: own, strict, services: changed, asList }) => ({
         ...(own === undefined ? {} : { key: own }),
+        ...(strict === undefined ? {} : { strict }),
         services: Object.fromEntries(changed.map((name) => [name, endpointsFor(portNames(name), asList)])),
       })),
       groups: Object.fromEntries(
@@ -113,6 +115,9 @@ test("a compiled table and the plain matcher decide every request alike", () => 
           expect(compiledDecision(compiled, own, { ...wanted, service: name })).toEqual(
             referenceDecision(withoutBrackets(document), own, wanted),
           );
+          expect(compiledStrict(compiled, sent, name)).toBe(
+            sent !== undefined && referenceStrict(document, sent, name),
+          );
         }
       },
     ),
@@ -137,6 +142,16 @@ function compiledDecision(
   const target = sent === undefined ? NO_KEY : compiled.findTarget(bytes, 0, bytes.length);
   const { set, ...decision } = decide(compiled, listener, id, servicePort, target);
   return { ...decision, endpoints: set === -1 ? undefined : compiled.endpoints(set) };
+}
+
+function compiledStrict(compiled: CompiledTable, sent: string | undefined, name: string): boolean {
+  const bytes = Buffer.from(sent ?? "");
+  const target = sent === undefined ? -1 : compiled.findTarget(bytes, 0, bytes.length);
+  const service = compiled.serviceByName(name);
+  if (target === -1 || service === NO_SERVICE) return false;
+  const isStrict = compiled.strictFor(target, service);
+  if (isStrict) expect(compiled.isStrict(target)).toBe(true);
+  return isStrict;
 }
 
 /** Brackets around an IPv6 host are spelling, which the plain matcher does not know about. */

@@ -21,6 +21,7 @@ export function selfCheck(document: TableDocument, image: TableImage): void {
   assert(table.targetCount === sandboxes.length + groups.length, "self-check: number of sandboxes and groups");
   for (const [name, sandbox] of sandboxes) {
     const target = checkTarget(table, name, sandbox.key ?? name);
+    assert(table.isStrict(target) === (sandbox.strict === true), `self-check: strict of sandbox ${name}`);
     for (const [service, endpoints] of Object.entries(sandbox.services)) {
       checkEndpoints(table, document, service, endpoints, name, (port) => table.overrideSet(target, port));
     }

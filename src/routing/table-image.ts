@@ -40,7 +40,7 @@ export interface TableHeader extends TableSizes {
   readonly serviceBytesMax: number;
 }
 
-const MAGIC = 0x534c_5431; // "SLT1"; the last character is the version of the layout
+const MAGIC = 0x534c_5432; // "SLT2"; the last character is the version of the layout
 const WORDS = [
   "services",
   "servicePorts",
@@ -76,6 +76,7 @@ function sectionLengths(sizes: TableSizes): Record<SectionName, number> {
     portBaseline: sizes.servicePorts,
     targetText: 2 * targets,
     keyText: 2 * targets,
+    strict: sizes.sandboxes,
     memberStart: sizes.groups + 1,
     member: sizes.members,
     overrideStart: sizes.sandboxes + 1,
@@ -102,6 +103,7 @@ type SectionName =
   | "portBaseline"
   | "targetText"
   | "keyText"
+  | "strict"
   | "memberStart"
   | "member"
   | "overrideStart"

@@ -1,0 +1,46 @@
+// What a request demands of the services that answer it: `sidelane=pr-7;require=checkout+payments` in baggage, or a sandbox
+// that the table calls strict. Answered by the baseline all the same, a test would pass that has tested nothing.
+import { findProperty } from "../protocol/context/baggage-property.ts";
+import { Found } from "../protocol/context/found.ts";
+import type { CompiledTable } from "./compiled-table.ts";
+import { type Decision, NO_SERVICE } from "./decide.ts";
+
+const REQUIRE = new TextEncoder().encode("require");
+const value = new Found();
+
+/** Names of the services that a key's properties demand; undefined when they demand nothing. */
+export function requiredServices(key: Found): readonly string[] | undefined {
+  if (key.propertiesEnd === key.propertiesStart) return undefined;
+  if (!findProperty(key.propertiesBytes, key.propertiesStart, key.propertiesEnd, REQUIRE, value)) return undefined;
+  return new TextDecoder()
+    .decode(value.bytes.subarray(value.start, value.end))
+    .split("+")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+}
+
+/** Whether the decision leaves a service to the baseline. */
+export function leavesToBaseline({ destination }: Decision): boolean {
+  return destination === "baseline" || destination === "passthrough";
+}
+
+/** What is wrong with a decision for a request that demands these services, as a sentence; undefined: nothing. */
+export function unmetExpectation(
+  table: CompiledTable,
+  decision: Decision,
+  required: readonly string[],
+  own: string,
+): string | undefined {
+  for (const name of required) {
+    if (name !== own && table.serviceByName(name) === NO_SERVICE) {
+      return `the request requires ${name}, and the table has no such service`;
+    }
+  }
+  if (!required.includes(decision.service) || !leavesToBaseline(decision)) return undefined;
+  return `the request requires ${decision.service} to be answered by its sandbox, and the baseline would (${decision.reason})`;
+}
+
+/** Whether the sandbox that would serve the request wants nothing of its own left to the baseline. */
+export function strictlyOwned(table: CompiledTable, decision: Decision, service: number, target: number): boolean {
+  return target >= 0 && service !== NO_SERVICE && decision.reason !== "self" && table.strictFor(target, service);
+}
