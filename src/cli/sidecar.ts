@@ -9,6 +9,7 @@ import type { CompiledTable } from "../routing/compiled-table.ts";
 import { TableCell } from "../routing/table-cell.ts";
 import { type PreloadedTable, TableFileSource } from "../table/file-source.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
+import type { SpanRecorder } from "../telemetry/spans/recorder.ts";
 import { Telemetry } from "../telemetry/metrics.ts";
 
 /** The data plane of one process: table, proxy and numbers, wired together. */
@@ -42,17 +43,21 @@ export async function startSidecar(config: ProxyConfig, log: Log, options: Sidec
   const telemetry = new Telemetry({
     sandboxLabelsMax: config.limits.sandboxLabelsMax,
     grpcMethodLabelsMax: config.limits.grpcMethodLabelsMax,
+    journalEntriesMax: config.limits.journalEntriesMax,
   });
   const { cell, source } = followTable(config, log, telemetry, options.preloaded);
   let accessLog: AccessLog | undefined;
+  let spans: SpanRecorder | undefined;
   const closeRest = async (): Promise<void> => {
-    await Promise.all([source.close(), accessLog?.close()]);
+    await Promise.all([source.close(), accessLog?.close(), spans?.close()]);
     telemetry.close();
   };
   try {
     accessLog = openAccessLog(config, log);
+    spans = await openSpans(config, log, telemetry);
     await source.start();
-    const proxy = await startProxy(config, { cell, telemetry, accessLog, log, ...options.shared });
+    const recorded = spans === undefined ? {} : { spans };
+    const proxy = await startProxy(config, { cell, telemetry, accessLog, log, ...recorded, ...options.shared });
     const close = async (): Promise<void> => {
       await proxy.close();
       await closeRest();
@@ -151,4 +156,19 @@ function openAccessLog({ accessLog }: ProxyConfig, log: Log): AccessLog | undefi
     const cause = error instanceof Error ? error.message : String(error);
     throw new Error(`accessLog.file ${file} cannot be opened for appending: ${cause}`, { cause: error });
   }
+}
+
+async function openSpans(config: ProxyConfig, log: Log, telemetry: Telemetry): Promise<SpanRecorder | undefined> {
+  if (config.spans === undefined) return undefined;
+  const { SpanRecorder: Recorder } = await import("../telemetry/spans/recorder.ts");
+  return new Recorder({
+    endpoint: config.spans.endpoint,
+    service: config.service,
+    ...(config.sandbox === undefined ? {} : { sandbox: config.sandbox }),
+    queuedMax: config.limits.spansQueuedMax,
+    log,
+    stats: telemetry.spans,
+    // The flags of this process are not for the exporter.
+    env: { ...process.env, NODE_OPTIONS: "" },
+  });
 }

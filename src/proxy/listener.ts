@@ -4,7 +4,7 @@
 // and that costs a bounded number of sockets for a bounded time.
 //
 //   open -> announcing (answers say `Connection: close`, all are still served) -> closed (idle ones ended, no new ones)
-import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
+import { type AddressInfo, type BlockList, type Server, type Socket, createServer, isIPv6 } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { coarse } from "../base/clock.ts";
@@ -14,22 +14,24 @@ import { type FailureReason, reasonInfo } from "../base/reasons.ts";
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
 import { latin1 } from "../protocol/bytes.ts";
 import { type Detected, detect } from "../protocol/detect.ts";
+import type { WatchList } from "../protocol/context/request-view.ts";
 import { FieldTable } from "../protocol/field-table.ts";
-import { fieldIds, http1Fields } from "../protocol/http1/field-ids.ts";
+import { http1Fields } from "../protocol/http1/field-ids.ts";
 import { parseEndpoint } from "../routing/endpoint-name.ts";
 import type { Decision } from "../routing/decide.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
 import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
+import type { SpanRecorder } from "../telemetry/spans/recorder.ts";
 import { answerBytes } from "./http1/answers.ts";
 import type { Connection } from "./connection.ts";
 import { Detector } from "./detector.ts";
 import { Http1Downstream } from "./http1/downstream.ts";
 import type { ListenerContext } from "./http1/listener-context.ts";
-import { loggedFields } from "./http1/log-exchange.ts";
 import type { Endpoint } from "./endpoints/endpoint.ts";
 import { Http2Downstream } from "./http2/downstream.ts";
 import { Http2ListenerContext } from "./http2/listener-context.ts";
-import { type Protocol, type Route, type Router, watchedFields } from "./router.ts";
+import type { Protocol, Route, Router } from "./router.ts";
+import type { Tenancy } from "./tenancy/tenancy.ts";
 import { Tunnel, type TunnelListener } from "./tcp/tunnel.ts";
 import type { HandshakeOwner, ListenerTls } from "./tls/listener-tls.ts";
 import { Wire, nobody } from "./wire.ts";
@@ -46,6 +48,7 @@ export interface ListenerDeps {
   readonly telemetry: Telemetry;
   readonly accessLog: AccessLog | undefined;
   readonly log: Log;
+  readonly tenancy: Tenancy;
   /** Shared by the workers of one sidecar, distinct from every other sidecar: by it loops are recognised. */
   readonly instanceId: string;
   readonly reusePort: boolean;
@@ -64,7 +67,9 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   readonly viaToken: Uint8Array;
   readonly telemetry: Telemetry;
   readonly accessLog: AccessLog | undefined;
-  readonly firstLogged: number;
+  readonly spans: SpanRecorder | undefined;
+  readonly watch: WatchList;
+  readonly namesClients: boolean;
   /** Answers announce that the connection closes. */
   draining = false;
   /** Connections end with their present exchange, whether it announced that or not. */
@@ -75,6 +80,8 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   readonly #tcpRouter: Router;
   readonly #deps: ListenerDeps;
   readonly #server: Server;
+  /** Whom the edge takes at their word; undefined: this is no edge. */
+  readonly #callers: BlockList | undefined;
   /** Undefined: clients come without TLS. */
   readonly #tls: ListenerTls | undefined;
   /** All connections; a connection knows its index, so that removal is a swap with the last. */
@@ -102,14 +109,17 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
     this.telemetry = deps.telemetry;
     this.accessLog = deps.accessLog;
     this.#deps = deps;
-    const watched = watchedFields(proxy);
-    this.firstLogged = deps.accessLog === undefined ? 0 : fieldIds.watched + watched.length;
-    this.fields = new FieldTable(deps.accessLog === undefined ? watched : [...watched, ...loggedFields], http1Fields);
+    const { tenancy } = deps;
+    this.spans = tenancy.spans;
+    this.watch = tenancy.watch;
+    this.namesClients = deps.accessLog !== undefined || tenancy.spans !== undefined;
+    this.#callers = config.direction === "inbound" && config.edge ? tenancy.callers : undefined;
+    this.fields = new FieldTable(this.watch.names, http1Fields);
     // A name that is no plain word is told by its position, in a form that no plain word has.
     const word = /^[A-Za-z0-9-]+$/.test(config.name) ? config.name : `_${proxy.listeners.indexOf(config)}`;
     const token = `sidelane-${deps.instanceId}-${word}`;
     this.viaToken = latin1(token);
-    this.http2 = new Http2ListenerContext(this, routers.http2, token, watched);
+    this.http2 = new Http2ListenerContext(this, routers.http2, token);
     this.via = latin1(`via: 1.1 ${token}\r\n`);
     this.#server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true, keepAlive: true });
     this.#server.on("connection", (socket) => this.#accept(socket));
@@ -215,6 +225,13 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
     }
   }
 
+  /** Every caller, where the world does not come in. */
+  trusts(wire: Wire): boolean {
+    if (this.#callers === undefined) return true;
+    const { remoteAddress = "" } = wire.socket;
+    return this.#callers.check(remoteAddress, isIPv6(remoteAddress) ? "ipv6" : "ipv4");
+  }
+
   opaqueRoute(): Route | undefined {
     return this.#tcpRouter.opaque();
   }
@@ -241,7 +258,7 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   failureStats(
     decision: Decision | undefined,
     reason: FailureReason | Decision["reason"],
-    protocol: Protocol = "http1",
+    protocol: Protocol,
   ): RouteStats {
     const service = decision?.service ?? "";
     const destination = decision?.destination ?? "";

@@ -1,23 +1,21 @@
 // From a request head to a route, on bytes. What a decision needs to know is worked out once per (table, service port,
 // target) and kept in a `Route`; a request then costs the look-up of its key and one Map access. A new table starts
 // with no routes: an old one is never consulted again, and dies with the last exchange that holds one of its routes.
+import type { FailureReason, Reason } from "../base/reasons.ts";
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
-import { fieldIds } from "../protocol/http1/field-ids.ts";
-import type { Field } from "../protocol/hpack/field.ts";
-import type { RequestHead } from "../protocol/http1/request-head.ts";
-import type { Http2RequestHead } from "../protocol/http2/request-head.ts";
 import { latin1, textOf } from "../protocol/bytes.ts";
-import { Found } from "../protocol/context/found.ts";
-import { findBaggageMember } from "../protocol/context/baggage.ts";
-import { findTracestateMember } from "../protocol/context/tracestate.ts";
+import type { RequestView } from "../protocol/context/request-view.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
-import { type Decision, NO_KEY, NO_SERVICE, type RoutePolicy, UNKNOWN_KEY, decide } from "../routing/decide.ts";
+import { type Decision, NO_KEY, NO_SERVICE, type RoutePolicy, decide } from "../routing/decide.ts";
+import { leavesToBaseline, requiredServices, strictlyOwned, unmetExpectation } from "../routing/expectation.ts";
 import type { TableCell } from "../routing/table-cell.ts";
 import type { GrpcStats } from "../telemetry/grpc-stats.ts";
 import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
-import type { Reason } from "../base/reasons.ts";
 import type { Endpoint } from "./endpoints/endpoint.ts";
 import type { EndpointRegistry } from "./endpoints/registry.ts";
+import { RequestRecords } from "./tenancy/request-records.ts";
+import type { Tenancy } from "./tenancy/tenancy.ts";
+import { Tenant } from "./tenancy/tenant.ts";
 import type { ProxyTls } from "./tls/start-tls.ts";
 
 /** Routes of authorities that no table names: bounded, because clients choose them. */
@@ -26,11 +24,27 @@ const PASSTHROUGH_MAX = 1000;
 /** What a connection speaks; the metric label. */
 export type Protocol = "http1" | "http2" | "tcp";
 
+/** Why Sidelane answers for itself: a failure, or the one decision that may be a refusal. */
+export type RefusalReason = FailureReason | "unknown-key";
+
+/** A decision not to forward. */
+export interface Refusal {
+  readonly reason: RefusalReason;
+  readonly detail: string;
+}
+
+const UNKNOWN: Refusal = { reason: "unknown-key", detail: "" };
+
 /** Everything one kind of request needs on its way: made once, shared by all of them. */
 export interface Route {
   readonly decision: Decision;
   /** The decision's, or why this is where the request went in the end. */
   readonly reason: Reason;
+  /** Answered with this instead of being forwarded. */
+  readonly refusal: Refusal | undefined;
+  /** What it means that no endpoint can be reached; undefined: what the endpoint says. */
+  readonly exhaustedReason: FailureReason | undefined;
+  readonly tableVersion: number;
   readonly endpoints: readonly Endpoint[];
   /** Not complete without the request's authority: see `Router`. */
   readonly needsAuthority: boolean;
@@ -45,26 +59,12 @@ export interface Route {
   readonly fallback: Route | undefined;
 }
 
-interface CarrierAt {
-  readonly kind: "baggage" | "tracestate" | "header";
-  readonly fieldId: number;
-  readonly member: Uint8Array;
-}
-
-/** The header names that carry keys, in the order of the config, each once: the watched fields of the parser. */
-export function watchedFields(config: ProxyConfig): string[] {
-  return [...new Set(config.tenancy.carriers.map(headerOf))];
-}
-
-function headerOf(carrier: ProxyConfig["tenancy"]["carriers"][number]): string {
-  return carrier.kind === "header" ? carrier.name.toLowerCase() : carrier.kind;
-}
-
 /** Routes the requests of one listener in one protocol. */
 export class Router {
-  /** Where the last key was found, for the access log; `keyFound` says whether there was one. */
-  readonly key = new Found();
-  keyFound = false;
+  /** On whose behalf the last request was; what of its head has to change. */
+  readonly tenant: Tenant;
+  /** What is kept of the last request beyond its end. */
+  readonly records: RequestRecords;
   readonly #listener: ListenerConfig;
   readonly #config: ProxyConfig;
   readonly #policy: RoutePolicy;
@@ -74,7 +74,6 @@ export class Router {
   readonly #protocol: Protocol;
   /** Undefined: no service is connected to with TLS. */
   readonly #tls: ProxyTls | undefined;
-  readonly #carriers: readonly CarrierAt[];
   #table: CompiledTable;
   #routes = new Map<number, Route>();
   #passthrough = new Map<string, Route>();
@@ -88,8 +87,11 @@ export class Router {
     registry: EndpointRegistry,
     telemetry: Telemetry,
     protocol: Protocol,
+    tenancy: Tenancy,
     tls?: ProxyTls,
   ) {
+    this.tenant = new Tenant(listener, tenancy);
+    this.records = new RequestRecords(listener, tenancy, this.tenant, protocol);
     this.#tls = tls;
     this.#listener = listener;
     this.#protocol = protocol;
@@ -104,12 +106,6 @@ export class Router {
       service: config.service,
       ...(config.sandbox === undefined ? {} : { sandbox: config.sandbox }),
     };
-    const watched = watchedFields(config);
-    this.#carriers = config.tenancy.carriers.map((carrier) => ({
-      kind: carrier.kind,
-      fieldId: fieldIds.watched + watched.indexOf(headerOf(carrier)),
-      member: new TextEncoder().encode(carrier.name),
-    }));
     this.#table = cell.current;
     this.#takeTable(cell.current);
   }
@@ -125,29 +121,49 @@ export class Router {
     }
   }
 
-  /** The route of a request: DESIGN §3.4, with the table that is current now. */
-  route(head: RequestHead, bytes: Uint8Array): Route {
+  /**
+   * The route of a request: DESIGN §3.4, with the table that is current now.
+   *
+   * @param client address and port of the caller, for spans.
+   * @param trusted see `Tenant.identify`.
+   */
+  route(view: RequestView, client: string, trusted: boolean): Route {
     const table = this.#cell.current;
     if (table !== this.#table) this.#takeTable(table);
-    const target = this.#findTarget(table, head, bytes);
+    const { tenant } = this;
+    let target = tenant.identify(view, table, trusted);
+    let service = this.#service;
+    let route: Route;
     if (this.#listener.direction === "inbound") {
-      return this.#routes.get(target) ?? this.#addRoute(target, this.#service, this.#servicePort, target);
+      route = this.#routes.get(target) ?? this.#addRoute(target, service, this.#servicePort, target);
+    } else {
+      service = table.findService(view.hostBytes, tenant.hostStart, tenant.hostEnd);
+      if (target === NO_KEY && tenant.recovers) {
+        target = tenant.recover(view, table, service === NO_SERVICE ? "" : table.serviceName(service));
+      }
+      const port = view.hostPort === -1 ? view.portDefault : view.hostPort;
+      route = this.#outboundRoute(table, service, port, target, view);
     }
-    const { hostNameStart, hostNameEnd, hostPort } = head;
-    const service = table.findService(bytes, hostNameStart, hostNameEnd);
-    const port = hostPort === -1 ? 80 : hostPort;
-    return this.#outboundRoute(table, service, port, target, bytes, hostNameStart, hostNameEnd);
+    if (tenant.rejection !== "") route = this.#refused(route, "key-rejected", tenant.rejection);
+    else if (tenant.key.propertiesEnd > tenant.key.propertiesStart) route = this.#asRequired(table, route);
+    tenant.settle(view, table, service === NO_SERVICE, route.refusal !== undefined);
+    this.records.begin(view, route.decision, route.refusal?.reason ?? route.reason, client);
+    return route;
   }
 
-  #outboundRoute(
-    table: CompiledTable,
-    service: number,
-    port: number,
-    target: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): Route {
+  /** The route, or the refusal, of a request whose key says what it expects. */
+  #asRequired(table: CompiledTable, route: Route): Route {
+    const { keyFrom, key } = this.tenant;
+    if (keyFrom === "" || keyFrom === "lost" || route.refusal !== undefined) return route;
+    const required = requiredServices(key);
+    if (required === undefined) return route;
+    const own = this.#listener.direction === "inbound" ? this.#config.service : "";
+    const unmet = unmetExpectation(table, route.decision, required, own);
+    if (unmet !== undefined) return this.#refused(route, "expectation-failed", unmet);
+    return required.includes(route.decision.service) ? withoutFallback(route) : route;
+  }
+
+  #outboundRoute(table: CompiledTable, service: number, port: number, target: number, view: RequestView): Route {
     const servicePort = service === NO_SERVICE ? -1 : table.servicePort(service, port);
     if (servicePort !== -1) {
       const at = servicePort * (table.targetCount + 2) + target + 2;
@@ -155,7 +171,8 @@ export class Router {
       if (!route.needsAuthority) return route;
     }
     // Without endpoints of its own a service's baseline is the authority itself, which differs from request to request.
-    return this.#passthroughRoute(bytes, start, end, port, service, target, servicePort);
+    const { hostStart, hostEnd } = service === NO_SERVICE ? view : this.tenant;
+    return this.#passthroughRoute(view.hostBytes, hostStart, hostEnd, port, service, target, servicePort);
   }
 
   /**
@@ -179,91 +196,45 @@ export class Router {
     return false;
   }
 
-  /** The route of an HTTP/2 request. */
-  routeFields(head: Http2RequestHead): Route {
-    const table = this.#cell.current;
-    if (table !== this.#table) this.#takeTable(table);
-    const target = this.#findTargetInFields(table, head);
-    if (this.#listener.direction === "inbound") {
-      return this.#routes.get(target) ?? this.#addRoute(target, this.#service, this.#servicePort, target);
-    }
-    const service = table.findService(head.hostBytes, head.hostNameStart, head.hostNameEnd);
-    const port = head.hostPort === -1 ? (head.schemeIsHttps ? 443 : 80) : head.hostPort;
-    return this.#outboundRoute(table, service, port, target, head.hostBytes, head.hostNameStart, head.hostNameEnd);
-  }
-
-  #findTargetInFields(table: CompiledTable, head: Http2RequestHead): number {
-    this.keyFound = false;
-    if (head.watchedCount === 0) return NO_KEY;
-    const carriers = this.#carriers;
-    for (let c = 0; c < carriers.length; c++) {
-      const carrier = carriers[c] as CarrierAt;
-      if (!this.#readCarrierInFields(carrier, head)) continue;
-      this.keyFound = true;
-      const { key } = this;
-      const target = table.findTarget(key.bytes, key.start, key.end);
-      return target === -1 ? UNKNOWN_KEY : target;
-    }
-    return NO_KEY;
-  }
-
-  #readCarrierInFields(carrier: CarrierAt, head: Http2RequestHead): boolean {
-    const { watched } = head;
-    let found = false;
-    for (let w = 0; w < head.watchedCount; w++) {
-      const field = watched[w] as Field;
-      if (field.kind !== carrier.fieldId) continue;
-      const yields = this.#readValue(carrier, field.bytes, field.valueStart, field.valueEnd);
-      if (!yields) continue;
-      found = true;
-      if (carrier.kind !== "baggage") return true;
-    }
-    return found;
-  }
-
-  /** Whether one field of a carrier yields a key, which is then in `key`. */
-  #readValue(carrier: CarrierAt, bytes: Uint8Array, start: number, end: number): boolean {
-    const { key } = this;
-    if (carrier.kind === "baggage") return findBaggageMember(bytes, start, end, carrier.member, key);
-    if (carrier.kind === "tracestate") return findTracestateMember(bytes, start, end, carrier.member, key);
-    if (end > start) key.set(bytes, start, end);
-    return end > start;
-  }
-
-  /** The target that the first yielding carrier's key selects, NO_KEY or UNKNOWN_KEY. */
-  #findTarget(table: CompiledTable, head: RequestHead, bytes: Uint8Array): number {
-    this.keyFound = false;
-    if (head.watchedCount === 0) return NO_KEY;
-    const carriers = this.#carriers;
-    for (let c = 0; c < carriers.length; c++) {
-      if (this.#readCarrier(carriers[c] as CarrierAt, head, bytes)) {
-        this.keyFound = true;
-        const { key } = this;
-        const target = table.findTarget(key.bytes, key.start, key.end);
-        return target === -1 ? UNKNOWN_KEY : target;
-      }
-    }
-    return NO_KEY;
-  }
-
-  #readCarrier(carrier: CarrierAt, head: RequestHead, bytes: Uint8Array): boolean {
-    const { watched } = head;
-    let found = false;
-    for (let w = 0; w < head.watchedCount; w++) {
-      if (watched[w * 3] !== carrier.fieldId) continue;
-      if (!this.#readValue(carrier, bytes, watched[w * 3 + 1] as number, watched[w * 3 + 2] as number)) continue;
-      found = true;
-      // Several fields of baggage are one list, and in a list the last member of a name wins.
-      if (carrier.kind !== "baggage") return true;
-    }
-    return found;
-  }
-
   #addRoute(at: number, service: number, servicePort: number, target: number): Route {
     const decision = decide(this.#table, this.#policy, service, servicePort, target);
-    const route = this.#routeOf(decision, this.#endpointsOf(decision), this.#fallbackOf(decision, servicePort));
+    const fallback = this.#fallbackOf(decision, servicePort);
+    const route = this.#asOwned(this.#routeOf(decision, this.#endpointsOf(decision), fallback), service, target);
     this.#routes.set(at, route);
     return route;
+  }
+
+  /** A strict sandbox leaves nothing of its own to the baseline. */
+  #asOwned(route: Route, service: number, target: number): Route {
+    if (!strictlyOwned(this.#table, route.decision, service, target)) return route;
+    if (!leavesToBaseline(route.decision)) return withoutFallback(route);
+    const { reason } = route.decision;
+    return this.#refused(
+      route,
+      "expectation-failed",
+      `the sandbox is strict, and the baseline would answer (${reason})`,
+    );
+  }
+
+  /** The same route, answered with a reason instead of being forwarded. */
+  #refused(route: Route, reason: FailureReason, detail: string): Route {
+    const decision: Decision = { ...route.decision, destination: "none", refuse: true };
+    const debugText = debugTextOf(decision, reason, route.tableVersion);
+    return {
+      ...route,
+      decision,
+      refusal: { reason, detail },
+      grpc: this.#grpcStats(decision),
+      needsAuthority: false,
+      fallback: undefined,
+      debugText,
+      debugLine: latin1(`x-sidelane-route: ${debugText}\r\n`),
+    };
+  }
+
+  #grpcStats({ service, destination }: Decision): GrpcStats | undefined {
+    if (this.#protocol !== "http2") return undefined;
+    return this.#telemetry.grpcStats(service, this.#listener.direction, destination);
   }
 
   #endpointsOf(decision: Decision): readonly Endpoint[] {
@@ -287,19 +258,20 @@ export class Router {
     for (const endpoint of endpoints) this.#registry.warm(endpoint);
     const { destination } = decision;
     const { direction } = this.#listener;
-    const service = decision.service === "" ? "-" : decision.service;
-    const debugText = `${service}=${destination};reason=${reason};table=${this.#table.version}`;
+    const debugText = debugTextOf(decision, reason, this.#table.version);
     return {
       decision,
       reason,
+      refusal: decision.refuse ? UNKNOWN : undefined,
+      exhaustedReason: reason === "sandbox" ? "sandbox-unavailable" : undefined,
+      tableVersion: this.#table.version,
       endpoints,
       needsAuthority:
         direction === "outbound" &&
         ((endpoints.length === 0 && !decision.refuse) ||
           (reason === "sandbox" && this.#fallsBack(decision) && fallback === undefined)),
       stats: this.#telemetry.routeStats(decision.service, direction, this.#protocol, destination, reason),
-      grpc:
-        this.#protocol === "http2" ? this.#telemetry.grpcStats(decision.service, direction, destination) : undefined,
+      grpc: this.#grpcStats(decision),
       debugText,
       debugLine: latin1(`x-sidelane-route: ${debugText}\r\n`),
       fallback,
@@ -343,10 +315,20 @@ export class Router {
       const declared = this.#endpointsOf(decision);
       const endpoints = declared.length > 0 || host === "" ? declared : [this.#endpoint(authority, decision)];
       const fallback = host === "" ? undefined : this.#fallbackOf(decision, servicePort, authority);
-      route = this.#routeOf(decision, endpoints, fallback);
+      route = this.#asOwned(this.#routeOf(decision, endpoints, fallback), service, target);
       if (this.#passthrough.size >= PASSTHROUGH_MAX) this.#passthrough.clear();
       this.#passthrough.set(at, route);
     }
     return route;
   }
+}
+
+/** The same route, for requests that the baseline must not answer. */
+function withoutFallback(route: Route): Route {
+  if (route.fallback === undefined && !route.needsAuthority) return route;
+  return { ...route, fallback: undefined, needsAuthority: false, exhaustedReason: "expectation-failed" };
+}
+
+function debugTextOf({ service, destination }: Decision, reason: Reason, tableVersion: number): string {
+  return `${service === "" ? "-" : service}=${destination};reason=${reason};table=${tableVersion}`;
 }

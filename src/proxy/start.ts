@@ -6,12 +6,15 @@ import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { TableCell } from "../routing/table-cell.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Telemetry } from "../telemetry/metrics.ts";
+import type { SpanRecorder } from "../telemetry/spans/recorder.ts";
 import { EndpointRegistry } from "./endpoints/registry.ts";
 import { type LookUp, systemLookUp } from "./endpoints/resolver.ts";
 import { Listener, type ListenerDeps } from "./listener.ts";
 import { findNativeWrites } from "./native-handle.ts";
 import type { ProxyTls } from "./tls/start-tls.ts";
 import { type Protocol, Router } from "./router.ts";
+import type { KeyFiles } from "./tenancy/key-files.ts";
+import { openTenancy } from "./tenancy/tenancy.ts";
 import { useNativeWrites } from "./wire.ts";
 
 /** What the data plane needs from its surroundings. */
@@ -21,6 +24,8 @@ export interface ProxyDeps {
   /** Undefined when the access log is off: then no string is made for it. */
   readonly accessLog: AccessLog | undefined;
   readonly log: Log;
+  /** Undefined: no spans. */
+  readonly spans?: SpanRecorder;
   /** Several processes share the listeners' addresses. */
   readonly reusePort?: boolean;
   /** Distinguishes this sidecar in Via; workers of one sidecar share it. Default: random. */
@@ -62,7 +67,16 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     { limits: config.limits, timeouts: config.timeouts, telemetry, log },
     deps.lookUp ?? systemLookUp,
   );
+  const keyFiles = await startKeyFilesIfAny(config, deps);
+  const tenancy = openTenancy(config, {
+    telemetry,
+    log,
+    logged: accessLog !== undefined,
+    spans: deps.spans,
+    verifier: keyFiles?.verifier,
+  });
   const listenerDeps: ListenerDeps = {
+    tenancy,
     telemetry,
     accessLog,
     log,
@@ -82,7 +96,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   try {
     for (const listenerConfig of config.listeners) {
       const routerOf = (protocol: Protocol): Router =>
-        new Router(listenerConfig, config, cell, registry, telemetry, protocol, tls);
+        new Router(listenerConfig, config, cell, registry, telemetry, protocol, tenancy, tls);
       const routers = { http1: routerOf("http1"), http2: routerOf("http2"), tcp: routerOf("tcp") };
       const listener = new Listener(
         listenerConfig,
@@ -98,6 +112,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     stopTicking();
     for (const listener of listeners) listener.close();
     tls?.close();
+    keyFiles?.close();
     throw error;
   }
   const stopListening = cell.onPublish(() => {
@@ -112,6 +127,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     stopListening();
     for (const listener of listeners) listener.close();
     tls?.close();
+    keyFiles?.close();
     registry.close();
   };
   let draining: Promise<void> | undefined;
@@ -141,6 +157,17 @@ async function startTlsIfAny(config: ProxyConfig, deps: ProxyDeps): Promise<Prox
   const { startTls } = await import("./tls/start-tls.ts");
   const { log, telemetry, tlsPollMs } = deps;
   return startTls(config, { log, stats: telemetry.tls, ...(tlsPollMs === undefined ? {} : { pollMs: tlsPollMs }) });
+}
+
+/** Verifying signatures takes node:crypto, and few sidecars have any to verify. */
+async function startKeyFilesIfAny(
+  { tenancy }: ProxyConfig,
+  { log, tlsPollMs }: ProxyDeps,
+): Promise<KeyFiles | undefined> {
+  const { signedBy } = tenancy.edge;
+  if (signedBy.length === 0) return undefined;
+  const { KeyFiles: Files } = await import("./tenancy/key-files.ts");
+  return Files.start(signedBy, { log, ...(tlsPollMs === undefined ? {} : { pollMs: tlsPollMs }) });
 }
 
 async function drainListeners(

@@ -35,6 +35,11 @@ export function expose(registry: Registry, name: string, info: MetricInfo, read:
   registry.registerMetric(metric as unknown as Metric);
 }
 
+/** One line for each field of `counts`, whose name is the value of the label. */
+export function countSamples<K extends string>(label: string, counts: Readonly<Record<K, number>>): Sample[] {
+  return Object.entries<number>(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
+}
+
 /** The lines of one histogram: cumulative buckets, sum in seconds, count. */
 export function histogramSamples(
   name: string,

@@ -52,6 +52,36 @@ export const metricInfos = {
     help: "HTTP/2 connections and streams ended because the peer exceeded a limit against floods.",
     aggregator: "sum",
   },
+  sidelane_lost_keys_total: {
+    type: "counter",
+    labels: ["service", "peer", "outcome"],
+    help: "Requests that lost their routing key in the service beside this sidecar, by the service they went to.",
+    aggregator: "sum",
+  },
+  sidelane_keys_written_total: {
+    type: "counter",
+    labels: ["source"],
+    help: "Routing keys written into requests by where they came from; full: not written, for want of room in baggage.",
+    aggregator: "sum",
+  },
+  sidelane_keys_stripped_total: {
+    type: "counter",
+    labels: ["where"],
+    help: "Requests from which routing keys were taken: edge, egress.",
+    aggregator: "sum",
+  },
+  sidelane_spans_total: {
+    type: "counter",
+    labels: [],
+    help: "Spans that the collector has taken.",
+    aggregator: "sum",
+  },
+  sidelane_spans_dropped_total: {
+    type: "counter",
+    labels: [],
+    help: "Spans that were lost: too many at once, or the collector did not take them.",
+    aggregator: "sum",
+  },
   sidelane_tls_handshakes_total: {
     type: "counter",
     labels: ["side", "result"],

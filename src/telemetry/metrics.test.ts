@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { silentLog } from "../base/log.ts";
 import { DURATION_BOUNDS_S } from "./histogram.ts";
+import { LostKeys } from "./lost-keys.ts";
 import { metricInfos } from "./metric-infos.ts";
 import { HTTP2_ABUSE_KINDS, Telemetry, type TelemetryOptions } from "./metrics.ts";
 import { type Line, parse } from "./read-exposition.ts";
@@ -13,6 +15,15 @@ afterEach(() => {
 function grpcCall(telemetry: Telemetry, destination: string, method: string): void {
   const path = new TextEncoder().encode(method);
   telemetry.grpcStats("checkout", "inbound", destination).record(0, path, 0, path.length, 0, true);
+}
+
+/** A detector that has seen one key lost. */
+function lostOne(): LostKeys {
+  const lostKeys = new LostKeys(silentLog, { repair: "report", peersMax: 1, logMs: 0 });
+  const none = { bytes: new Uint8Array(0), start: 0, end: 0 };
+  const example = { key: none, trace: none, method: none, path: none };
+  lostKeys.note({ service: "checkout", towards: "payments", outcome: "reported", ...example }, 0);
+  return lostKeys;
 }
 
 function made(options: Partial<TelemetryOptions> = {}): Telemetry {
@@ -37,6 +48,11 @@ describe("names", () => {
       sidelane_upstream_connect_seconds: "histogram",
       sidelane_retries_total: "counter",
       sidelane_http2_abuse_total: "counter",
+      sidelane_lost_keys_total: "counter",
+      sidelane_keys_written_total: "counter",
+      sidelane_keys_stripped_total: "counter",
+      sidelane_spans_total: "counter",
+      sidelane_spans_dropped_total: "counter",
       sidelane_tls_handshakes_total: "counter",
       sidelane_tls_reloads_total: "counter",
       sidelane_tls_certificate_expiry_timestamp_seconds: "gauge",
@@ -55,6 +71,7 @@ describe("names", () => {
     grpcCall(telemetry, "pr-7", "/shop.Checkout/Place");
     telemetry.tablePublished(1);
     telemetry.tls.notAfterMs.set("listener inbound", 1_800_000_000_000);
+    telemetry.lostKeys = lostOne();
     const families = parse(await telemetry.scrape());
     for (const [name, info] of Object.entries(metricInfos)) {
       const samples = families.get(name)?.lines ?? [];

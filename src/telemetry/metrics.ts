@@ -1,14 +1,19 @@
 // What callers may rely on: recording an exchange allocates nothing and touches no label; labels become text only when
 // somebody scrapes. The set of label values is bounded (sandboxes by `sandboxLabelsMax`, services by SERVICE_LABELS_MAX,
 // gRPC methods by `grpcMethodLabelsMax`, the rest by closed lists), whatever peers send and however often the table changes.
-import type { collectDefaultMetrics as collect, Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import { defaultLimits } from "../base/limits.ts";
 import type { Reason } from "../base/reasons.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
-import { expose, histogramSamples, type Sample } from "./exposition.ts";
+import { countSamples, expose, histogramSamples, type Sample } from "./exposition.ts";
 import { GrpcMethods, GrpcStats } from "./grpc-stats.ts";
 import { DurationHistogram } from "./histogram.ts";
+import { Journal } from "./journal.ts";
+import { KeysStripped, KeysWritten } from "./key-stats.ts";
+import type { LostKeys } from "./lost-keys.ts";
 import { metricInfos } from "./metric-infos.ts";
+import { exposeProcess } from "./process-metrics.ts";
+import { SpanStats } from "./spans/stats.ts";
 import { TlsStats } from "./tls-stats.ts";
 
 /** The label value that sandboxes beyond the cap, and whatever has no name in the table, are counted under. */
@@ -113,6 +118,8 @@ export interface TelemetryOptions {
   readonly sandboxLabelsMax: number;
   /** `limits.grpcMethodLabelsMax`; the default of that limit. */
   readonly grpcMethodLabelsMax?: number;
+  /** `limits.journalEntriesMax`. Default 0: no journal. */
+  readonly journalEntriesMax?: number;
   /** Milliseconds of a monotonic clock; read at scrape and when a table is published. */
   readonly nowMs?: () => number;
   /** CPU, memory, files, garbage collection, event loop. On by default; tests that make many instances switch it off. */
@@ -126,6 +133,9 @@ export type TelemetrySnapshot = readonly object[];
 export class Telemetry {
   readonly upstream = new UpstreamStats();
   readonly tls = new TlsStats();
+  readonly spans = new SpanStats();
+  /** The last exchanges with a routing key; undefined when none are to be remembered. */
+  readonly journal: Journal | undefined;
   /** Requests sent again on a fresh connection. */
   retries = 0;
   /** How often each limit against floods was exceeded; whoever enforces one adds to it. */
@@ -138,6 +148,10 @@ export class Telemetry {
     stalled: 0,
     "outgoing-control": 0,
   };
+  readonly keysWritten = new KeysWritten();
+  readonly keysStripped = new KeysStripped();
+  /** The lost-key detector, where there is one. */
+  lostKeys: LostKeys | undefined = undefined;
   readonly tableReloads: Record<TableReloadResult, number> = { applied: 0, unchanged: 0, rejected: 0, unreadable: 0 };
   /** Sandboxes that get a label of their own; lowering it takes no label away that was given. */
   sandboxLabelsMax: number;
@@ -156,6 +170,8 @@ export class Telemetry {
 
   constructor(options: TelemetryOptions) {
     this.sandboxLabelsMax = options.sandboxLabelsMax;
+    const { journalEntriesMax = 0 } = options;
+    this.journal = journalEntriesMax > 0 ? new Journal(journalEntriesMax) : undefined;
     this.#grpcMethods = new GrpcMethods(options.grpcMethodLabelsMax ?? defaultLimits.grpcMethodLabelsMax);
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#processMetrics = options.processMetrics ?? true;
@@ -316,21 +332,22 @@ export class Telemetry {
     add("sidelane_http2_abuse_total", () =>
       HTTP2_ABUSE_KINDS.map((kind) => ({ labels: { kind }, value: http2Abuse[kind] })),
     );
+    add("sidelane_lost_keys_total", () => this.lostKeys?.samples() ?? []);
+    add("sidelane_keys_written_total", () => countSamples("source", this.keysWritten));
+    add("sidelane_keys_stripped_total", () => countSamples("where", this.keysStripped));
+    add("sidelane_spans_total", () => [{ labels: {}, value: this.spans.exported }]);
+    add("sidelane_spans_dropped_total", () => [{ labels: {}, value: this.spans.dropped }]);
     add("sidelane_tls_handshakes_total", () =>
       (["downstream", "upstream"] as const).flatMap((side) =>
         Object.entries(tls.handshakes[side]).map(([result, value]) => ({ labels: { side, result }, value })),
       ),
     );
-    add("sidelane_tls_reloads_total", () =>
-      Object.entries(tls.reloads).map(([result, value]) => ({ labels: { result }, value })),
-    );
+    add("sidelane_tls_reloads_total", () => countSamples("result", tls.reloads));
     add("sidelane_tls_certificate_expiry_timestamp_seconds", () =>
       [...tls.notAfterMs].map(([certificate, atMs]) => ({ labels: { certificate }, value: atMs / 1000 })),
     );
     add("sidelane_table_version", () => [{ labels: {}, value: this.#tableVersion }]);
-    add("sidelane_table_reloads_total", () =>
-      Object.entries(tableReloads).map(([result, value]) => ({ labels: { result }, value })),
-    );
+    add("sidelane_table_reloads_total", () => countSamples("result", tableReloads));
     // No sample before the first table: nothing has no age.
     add("sidelane_table_age_seconds", () =>
       Number.isNaN(this.#tablePublishedAtMs)
@@ -366,15 +383,4 @@ function admit(names: Set<string>, name: string, max: number): string {
   if (names.size >= max) return OTHER;
   names.add(name);
   return name;
-}
-
-const PREFIX = "sidelane_";
-
-/** prom-client's process metrics but those of the event loop, which `event_loop_delay_seconds` already tells, and better. */
-function exposeProcess(registry: Registry, collectDefaultMetrics: typeof collect): void {
-  // Their monitor cannot be switched off, so it is slowed down from 100 wake-ups a second to one.
-  collectDefaultMetrics({ register: registry, prefix: PREFIX, eventLoopMonitoringPrecision: 1000 });
-  for (const { name } of registry.getMetricsAsArray()) {
-    if (name.startsWith(`${PREFIX}nodejs_eventloop_lag`)) registry.removeSingleMetric(name);
-  }
 }

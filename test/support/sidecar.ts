@@ -3,15 +3,17 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, onTestFinished } from "vitest";
-import { silentLog } from "../../src/base/log.ts";
+import { type Log, silentLog } from "../../src/base/log.ts";
 import type { Limits, Timeouts } from "../../src/base/limits.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import type { ProxyConfig } from "../../src/config/proxy-config.ts";
 import { loadTable } from "../../src/config/load-table.ts";
 import { type RunningProxy, startProxy } from "../../src/proxy/start.ts";
 import { CompiledTable } from "../../src/routing/compiled-table.ts";
 import { TableCell } from "../../src/routing/table-cell.ts";
 import { AccessLog } from "../../src/telemetry/access-log.ts";
 import { Telemetry } from "../../src/telemetry/metrics.ts";
+import { SpanRecorder } from "../../src/telemetry/spans/recorder.ts";
 import { type Backend, startBackend } from "./backend.ts";
 import { Peer } from "./peer.ts";
 
@@ -31,6 +33,10 @@ export interface SidecarOptions {
   readonly nativeWrites?: boolean;
   readonly accessLog?: boolean;
   readonly instanceId?: string;
+  /** Where spans go; default: there are none. */
+  readonly spans?: { readonly endpoint: string };
+  /** The process log; default: nowhere. */
+  readonly log?: Log;
 }
 
 /** A running data plane. */
@@ -110,6 +116,19 @@ function compiled(table: object, version: number): CompiledTable {
   return new CompiledTable(loaded.image, version, loaded.digest);
 }
 
+function recorderOf({ spans, service, sandbox, limits }: ProxyConfig, telemetry: Telemetry): SpanRecorder | undefined {
+  if (spans === undefined) return undefined;
+  return new SpanRecorder({
+    endpoint: spans.endpoint,
+    service,
+    ...(sandbox === undefined ? {} : { sandbox }),
+    queuedMax: limits.spansQueuedMax,
+    log: silentLog,
+    stats: telemetry.spans,
+    env: {},
+  });
+}
+
 /** Starts a data plane; closed when the test is over. */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const folder = await mkdtemp(join(tmpdir(), "sidelane-"));
@@ -124,23 +143,32 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     upstreamTls: options.upstreamTls ?? {},
     limits: options.limits ?? {},
     timeouts: options.timeouts ?? {},
+    ...(options.spans === undefined ? {} : { spans: { endpoint: options.spans.endpoint } }),
   };
   const loaded = loadConfig(JSON.stringify(document), join(folder, "sidelane.yaml"), {});
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
   const cell = new TableCell();
   if (options.table !== undefined) cell.publish(compiled(options.table, 1));
   const { grpcMethodLabelsMax } = loaded.config.limits;
-  const telemetry = new Telemetry({ sandboxLabelsMax: 100, grpcMethodLabelsMax, processMetrics: false });
+  const telemetry = new Telemetry({
+    sandboxLabelsMax: 100,
+    grpcMethodLabelsMax,
+    processMetrics: false,
+    journalEntriesMax: loaded.config.limits.journalEntriesMax,
+  });
   const accessLog = options.accessLog === true ? new AccessLog({ enabled: true, file: logFile }) : undefined;
+  const spans = recorderOf(loaded.config, telemetry);
   const proxy = await startProxy(loaded.config, {
     cell,
     telemetry,
     accessLog,
-    log: silentLog,
+    log: options.log ?? silentLog,
     nativeWrites: options.nativeWrites ?? true,
     tlsPollMs: 20,
     ...(options.instanceId === undefined ? {} : { instanceId: options.instanceId }),
+    ...(spans === undefined ? {} : { spans }),
   });
+  onTestFinished(() => spans?.close());
   const sidecar = new Sidecar(proxy, telemetry, cell, accessLog, logFile);
   onTestFinished(() => sidecar.close());
   return sidecar;

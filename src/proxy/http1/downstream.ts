@@ -9,16 +9,19 @@
 //                            -> switched -> gone  (101: the connection is bytes from here on, switched.ts)
 import { coarse, past } from "../../base/clock.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
+import { RequestView } from "../../protocol/context/request-view.ts";
+import { amendRequest } from "../../protocol/http1/amend-request.ts";
 import { ChunkScanner } from "../../protocol/http1/chunked.ts";
 import { FAULTY, INCOMPLETE } from "../../protocol/http1/head.ts";
 import { RequestHead, parseRequestHead } from "../../protocol/http1/request-head.ts";
+import { viewRequest } from "../../protocol/http1/view-request.ts";
 import type { Connection } from "../connection.ts";
+import { describeRequest, logLine } from "../log-exchange.ts";
 import type { Wire, WireOwner } from "../wire.ts";
 import { answerBytes } from "./answers.ts";
 import { type AfterExchange, Exchange } from "./exchange.ts";
 import { HeldBytes } from "../held-bytes.ts";
 import type { ListenerContext } from "./listener-context.ts";
-import { describeRequest, logRefusal } from "./log-exchange.ts";
 import { beginsWithHead, viaHolds } from "./recognise.ts";
 import { Switched } from "./switched.ts";
 import type { Http1Upstream } from "./upstream.ts";
@@ -27,6 +30,7 @@ type State = "idle" | "head" | "exchange" | "switched" | "lingering" | "gone";
 
 /** One for all connections: a head is parsed and forwarded in one go. */
 const head = new RequestHead();
+const view = new RequestView();
 
 /** A client's connection. */
 export class Http1Downstream implements WireOwner, Connection {
@@ -36,6 +40,8 @@ export class Http1Downstream implements WireOwner, Connection {
   index = 0;
   readonly peer: string;
   readonly #exchange: Exchange;
+  /** The edge takes the client at its word. */
+  readonly #trusted: boolean;
   #state: State = "idle";
   /** Coarse time of the last change of state. */
   #sinceMs = coarse.nowMs;
@@ -52,7 +58,8 @@ export class Http1Downstream implements WireOwner, Connection {
   /** @param wire becomes this connection's; what was read from it already is given to `onBytes`. */
   constructor(wire: Wire, listener: ListenerContext) {
     this.listener = listener;
-    this.peer = listener.accessLog === undefined ? "" : wire.peer;
+    this.peer = listener.namesClients ? wire.peer : "";
+    this.#trusted = listener.trusts(wire);
     this.#exchange = new Exchange(this);
     this.wire = wire;
     wire.owner = this;
@@ -155,12 +162,15 @@ export class Http1Downstream implements WireOwner, Connection {
   #open(bytes: Uint8Array, after: number, end: number): number {
     const { listener } = this;
     const exchange = this.#exchange;
-    const route = listener.router.route(head, bytes);
+    const { router } = listener;
+    viewRequest(head, bytes, view);
+    const route = router.route(view, this.peer, this.#trusted);
+    const { amendment } = router.tenant;
+    if (amendment.any) amendRequest(head, bytes, view, amendment);
     this.#enter("exchange");
-    exchange.open(head, bytes, after, route);
-    if (listener.firstLogged !== 0) {
-      exchange.logged = describeRequest(head, bytes, listener.router, listener.firstLogged);
-    }
+    exchange.open(head, bytes, after, route, router);
+    if (listener.accessLog !== undefined)
+      exchange.logged = describeRequest(view, listener.watch, router.tenant.keyToShow);
     let at = after;
     this.#chunked = head.chunked;
     if (head.hasBody) {
@@ -246,8 +256,8 @@ export class Http1Downstream implements WireOwner, Connection {
   #refuse(reason: FailureReason, detail: string, toHead: boolean): void {
     const { listener } = this;
     const { status } = reasonInfo(reason);
-    listener.failureStats(undefined, reason).record(status, 0);
-    if (listener.accessLog?.wants(status, true) === true) logRefusal(listener, this.peer, reason, status);
+    listener.failureStats(undefined, reason, "http1").record(status, 0);
+    if (listener.accessLog?.wants(status, true) === true) logLine(listener, { client: this.peer, reason, status });
     const context = { detail, service: "", destination: "", endpoint: "" };
     const bytes = answerBytes(reason, context, toHead, "close", undefined);
     this.wire.send(bytes, 0, bytes.length);

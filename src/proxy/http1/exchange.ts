@@ -14,9 +14,9 @@
 // Backpressure. Request: client -> downstream wire -> [requestBytes until a connection is assigned] -> upstream wire; when
 // the latter is backlogged the former is paused. Response: upstream wire -> downstream wire; the same the other way round.
 import { coarse, turnNowMs } from "../../base/clock.ts";
-import type { FailureReason, Reason } from "../../base/reasons.ts";
+import type { Reason } from "../../base/reasons.ts";
 import { reasonInfo } from "../../base/reasons.ts";
-import { copyBytes } from "../../protocol/bytes.ts";
+import { copyBytes, latin1 } from "../../protocol/bytes.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 import { type ResponseHead, bodyKinds } from "../../protocol/http1/response-head.ts";
 import {
@@ -28,19 +28,18 @@ import {
   writeResponseHead,
 } from "../../protocol/http1/serialise.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { pickEndpoint } from "../endpoints/endpoint.ts";
-import type { Route } from "../router.ts";
+import { ExchangeBase, NONE_TRIED } from "../exchange.ts";
+import type { RefusalReason, Route, Router } from "../router.ts";
 import { type RelayEnd, relayFailures } from "../tcp/relay.ts";
 import { outbox } from "../wire.ts";
 import { answerBytes } from "./answers.ts";
 import type { Http1Downstream } from "./downstream.ts";
-import { type LoggedRequest, logExchange } from "./log-exchange.ts";
+import type { ListenerContext } from "./listener-context.ts";
 import type { Http1Upstream } from "./upstream.ts";
 
 const REQUEST_BYTES_INITIAL = 1024;
 /** A larger request buffer is given back after the exchange. */
 const REQUEST_BYTES_KEPT = 8192;
-const NONE_TRIED: readonly Endpoint[] = [];
 const NONE_OFFERED: readonly Uint8Array[] = [];
 const NO_BYTES = new Uint8Array(0);
 
@@ -48,38 +47,19 @@ const NO_BYTES = new Uint8Array(0);
 export type AfterExchange = "keep" | "close" | "abort";
 
 /** The exchange of one downstream connection. */
-export class Exchange {
+export class Exchange extends ExchangeBase {
+  protected readonly protocol = "http1";
+  readonly isGrpc = false;
   readonly #downstream: Http1Downstream;
-  route: Route | undefined;
-  endpoint: Endpoint | undefined;
   upstream: Http1Upstream | undefined;
-  /** The last byte of the request has been received. */
-  requestDone = false;
-  /** Coarse time of `requestDone`. */
-  requestDoneMs = 0;
-  /** The final response head has been sent on. */
-  responseStarted = false;
   isHead = false;
   /** Protocols that the request offers to switch to (RFC 9110 §7.8). */
   offers: readonly Uint8Array[] = NONE_OFFERED;
-  startedMs = 0;
-  waitingSinceMs = 0;
-  /** How long the request waited for a connection; -1 when a kept one served at once. */
-  waitedMs = -1;
-  /** Bytes of the bodies so far, chunk framing not counted. */
-  requestBodyBytes = 0;
-  responseBodyBytes = 0;
-  /** Strings for the access log; only made when it is on. */
-  logged: LoggedRequest | undefined;
   #http10 = false;
   #keepAlive = true;
   #idempotent = false;
   #debug = false;
-  #waiting = false;
-  #waitStartedMs = -1;
   #retried = false;
-  #tried: readonly Endpoint[] = NONE_TRIED;
-  #status = 0;
   /** The request from its first byte, as forwarded: sent once a connection is there, and again if need be. */
   #requestBytes = new Uint8Array(REQUEST_BYTES_INITIAL);
   #requestLength = 0;
@@ -87,12 +67,22 @@ export class Exchange {
   #replayable = true;
 
   constructor(downstream: Http1Downstream) {
+    super();
     this.#downstream = downstream;
   }
 
+  get listener(): ListenerContext {
+    return this.#downstream.listener;
+  }
+
+  get client(): string {
+    return this.#downstream.peer;
+  }
+
   /** Begins with a parsed request head, which is copied in its forwarded form. */
-  open(head: RequestHead, bytes: Uint8Array, after: number, route: Route): void {
+  open(head: RequestHead, bytes: Uint8Array, after: number, route: Route, router: Router): void {
     this.route = route;
+    this.follow(router);
     this.requestDone = false;
     this.responseStarted = false;
     this.isHead = head.isHead;
@@ -106,14 +96,14 @@ export class Exchange {
     this.#debug = head.debug;
     this.#retried = false;
     this.waitedMs = -1;
-    this.#waitStartedMs = -1;
-    this.#tried = NONE_TRIED;
+    this.waitStartedMs = -1;
+    this.tried = NONE_TRIED;
     this.#replayable = true;
-    this.#status = 0;
+    this.status = 0;
     route.stats.active++;
     const { via } = this.#downstream.listener;
     const authority = route.endpoints[0]?.authority ?? NO_BYTES;
-    const needed = after - head.start + REQUEST_HEAD_GROWTH + via.length + authority.length;
+    const needed = after - head.start + REQUEST_HEAD_GROWTH + via.length + authority.length + head.added.length;
     if (needed > this.#requestBytes.length) this.#requestBytes = new Uint8Array(needed * 2);
     if (head.maxForwards > 0 && (head.isOptions || head.isTrace)) cutMaxForwards(head);
     this.#requestLength = writeRequestHead(head, bytes, after, this.#requestBytes, 0, via, authority);
@@ -139,39 +129,13 @@ export class Exchange {
     this.#requestLength = length;
   }
 
-  /** The request is complete. */
-  noteRequestDone(): void {
-    this.requestDone = true;
-    this.requestDoneMs = coarse.nowMs;
-  }
-
-  /** Chooses an endpoint and a connection; called once the first bytes are there, and again for each further attempt. */
-  dispatch(): void {
-    const route = this.route as Route;
-    if (route.decision.refuse) {
-      this.fail("unknown-key", "");
-      return;
-    }
-    const endpoint = pickEndpoint(route.endpoints, this.#tried);
-    if (endpoint === undefined) {
-      this.#exhausted("the destination has no endpoint");
-      return;
-    }
-    this.#take(endpoint);
+  protected reach(endpoint: Endpoint): void {
     const upstream = endpoint.http1.takeIdle();
     if (upstream !== undefined) this.assign(upstream);
-    else this.#wait(endpoint);
+    else this.wait(endpoint);
   }
 
-  #take(endpoint: Endpoint): void {
-    this.endpoint = endpoint;
-    endpoint.outstanding++;
-    endpoint.lastUsedMs = coarse.nowMs;
-  }
-
-  #wait(endpoint: Endpoint): void {
-    this.#waiting = true;
-    if (this.#waitStartedMs < 0) this.#waitStartedMs = turnNowMs();
+  protected queue(endpoint: Endpoint): void {
     // More of the body than one read is not kept in memory while nobody takes it.
     if (!this.requestDone) this.#downstream.wire.pause();
     endpoint.http1.enqueue(this);
@@ -179,10 +143,7 @@ export class Exchange {
 
   /** A connection is there: the request leaves. */
   assign(upstream: Http1Upstream): void {
-    if (this.#waiting) {
-      this.#waiting = false;
-      this.waitedMs = turnNowMs() - this.#waitStartedMs;
-    }
+    this.noteAssigned();
     this.upstream = upstream;
     upstream.start(this);
     outbox.push(upstream.wire, this.#requestBytes, 0, this.#requestLength);
@@ -201,48 +162,6 @@ export class Exchange {
     wire.resume();
   }
 
-  /** No connection could be had. `another`: another endpoint, or the same at another address, may be tried. */
-  connectFailed(reason: FailureReason, detail: string, another: boolean): void {
-    this.#waiting = false;
-    const endpoint = this.endpoint as Endpoint;
-    endpoint.outstanding--;
-    this.endpoint = undefined;
-    // An endpoint whose name has several addresses is several endpoints in one.
-    const attempts = this.#tried.filter((tried) => tried === endpoint).length + 1;
-    this.#tried = [...this.#tried, endpoint];
-    if (another && attempts < Math.min(endpoint.addresses.length, ADDRESS_ATTEMPTS_MAX)) {
-      this.#take(endpoint);
-      this.#wait(endpoint);
-      return;
-    }
-    const route = this.route as Route;
-    if (pickEndpoint(route.endpoints, this.#tried) !== undefined) {
-      this.dispatch();
-      return;
-    }
-    this.endpoint = endpoint;
-    endpoint.outstanding++;
-    if (reason === "upstream-unavailable") this.#exhausted(`${endpoint.name}: ${detail}`);
-    else this.fail(reason, `${endpoint.name}: ${detail}`);
-  }
-
-  /** DESIGN §3.4 step 7: nothing of the destination can be reached. */
-  #exhausted(detail: string): void {
-    const route = this.route as Route;
-    const { fallback } = route;
-    if (fallback !== undefined) {
-      this.#dropEndpoint();
-      route.stats.active--;
-      fallback.stats.active++;
-      this.route = fallback;
-      this.#tried = NONE_TRIED;
-      this.dispatch();
-      return;
-    }
-    const reason = this.endpoint?.unreachableReason ?? "upstream-unavailable";
-    this.fail(route.reason === "sandbox" ? "sandbox-unavailable" : reason, detail);
-  }
-
   /**
    * The connection was lost before a byte of the response.
    *
@@ -254,14 +173,14 @@ export class Exchange {
     const { replayBytesMax } = this.#downstream.listener.limits;
     // Nothing was tried yet. It cannot go on for ever: each time takes a used connection out of the pool.
     if (untouched && reused && this.#replayable) {
-      this.#wait(endpoint);
+      this.wait(endpoint);
       return;
     }
     const whole = this.#replayable && this.#requestLength <= replayBytesMax;
     if (!this.#retried && whole && (untouched || (reused && this.#idempotent))) {
       this.#retried = true;
       this.#downstream.listener.telemetry.retries++;
-      this.#wait(endpoint);
+      this.wait(endpoint);
       return;
     }
     if (!untouched) endpoint.noteFailure(false, this.#downstream.listener.timeouts);
@@ -277,7 +196,7 @@ export class Exchange {
   /** Sends a 101 on; the exchange lasts as long as the two connections, which are joined now. */
   switchProtocols(head: ResponseHead, bytes: Uint8Array, after: number, end: number, upstream: Http1Upstream): void {
     this.responseStarted = true;
-    this.#status = head.status;
+    this.status = head.status;
     this.#writeHead(head, bytes, after, "none", this.#debug ? (this.route as Route).debugLine : undefined);
     this.#downstream.switchProtocols(upstream, bytes, after, end);
   }
@@ -290,7 +209,7 @@ export class Exchange {
   /** Sends the final response head on. */
   beginResponse(head: ResponseHead, bytes: Uint8Array, after: number, upstream: Http1Upstream): void {
     this.responseStarted = true;
-    this.#status = head.status;
+    this.status = head.status;
     let close = !this.#keepAlive || this.#downstream.listener.draining || head.body === bodyKinds.close;
     // An answer before the end of the request: the rest of the body is not waited for (RFC 9112 §9.6).
     if (!this.requestDone) close = true;
@@ -304,8 +223,15 @@ export class Exchange {
     }
     this.#keepAlive = !close;
     const word = close ? "close" : this.#http10 ? "keep-alive" : "none";
+    this.#writeHead(head, bytes, after, word, this.#addedLines());
+  }
+
+  /** What we add to the endpoint's final answer. */
+  #addedLines(): Uint8Array | undefined {
     const debug = this.#debug ? (this.route as Route).debugLine : undefined;
-    this.#writeHead(head, bytes, after, word, debug);
+    if (this.setCookie === "") return debug;
+    const line = latin1(`set-cookie: ${this.setCookie}\r\n`);
+    return debug === undefined ? line : Uint8Array.from([...line, ...debug]);
   }
 
   #writeHead(
@@ -347,7 +273,7 @@ export class Exchange {
   }
 
   /** Ends the exchange with an answer of our own or, when the response has begun, with a reset. */
-  fail(reason: FailureReason | "unknown-key", detail: string): void {
+  fail(reason: RefusalReason, detail: string): void {
     // An endpoint that accepts and then says nothing is as ill as one that breaks off.
     if (reason === "upstream-timeout" && !this.responseStarted) {
       this.endpoint?.noteFailure(false, this.#downstream.listener.timeouts);
@@ -359,7 +285,7 @@ export class Exchange {
     }
     const route = this.route as Route;
     const { decision } = route;
-    this.#status = reasonInfo(reason).status;
+    this.status = reasonInfo(reason).status;
     if (reason === "client-closed") {
       this.#finish(reason, "abort");
       return;
@@ -379,8 +305,8 @@ export class Exchange {
   /** Leaves the upstream side: a connection in use cannot be used again, a place in the queue is given up. */
   #detach(): void {
     const { upstream } = this;
-    if (this.#waiting) {
-      this.#waiting = false;
+    if (this.waiting) {
+      this.waiting = false;
       this.endpoint?.http1.dequeue(this);
     }
     if (upstream === undefined) return;
@@ -389,23 +315,9 @@ export class Exchange {
     upstream.close();
   }
 
-  #dropEndpoint(): void {
-    if (this.endpoint === undefined) return;
-    this.endpoint.outstanding--;
-    this.endpoint = undefined;
-  }
-
   #finish(failure: Reason | undefined, next: AfterExchange): void {
-    const route = this.route as Route;
-    const durationMs = turnNowMs() - this.startedMs;
-    route.stats.active--;
-    const { listener } = this.#downstream;
-    const stats = failure === undefined ? route.stats : listener.failureStats(route.decision, failure);
-    stats.record(this.#status, durationMs);
-    if (listener.accessLog?.wants(this.#status, failure !== undefined && failure !== "unknown-key") === true) {
-      logExchange(listener, this, this.#downstream, failure ?? route.reason, this.#status, durationMs);
-    }
-    this.#dropEndpoint();
+    this.leaveRecord(failure);
+    this.dropEndpoint();
     this.route = undefined;
     this.logged = undefined;
     // A write may still be waiting in this buffer (an answer that came before the request was read), or it grew large.
@@ -415,6 +327,3 @@ export class Exchange {
     this.#downstream.exchangeDone(next);
   }
 }
-
-/** Addresses of one name that are tried for one request. */
-const ADDRESS_ATTEMPTS_MAX = 3;

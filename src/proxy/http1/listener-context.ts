@@ -2,12 +2,15 @@
 import type { Limits, Timeouts } from "../../base/limits.ts";
 import type { FailureReason } from "../../base/reasons.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
+import type { WatchList } from "../../protocol/context/request-view.ts";
 import type { FieldTable } from "../../protocol/field-table.ts";
 import type { Decision } from "../../routing/decide.ts";
 import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
+import type { SpanRecorder } from "../../telemetry/spans/recorder.ts";
 import type { Connection } from "../connection.ts";
 import type { Protocol, Router } from "../router.ts";
+import type { Wire } from "../wire.ts";
 
 /** What the connections of one listener share. */
 export interface ListenerContext {
@@ -21,8 +24,13 @@ export interface ListenerContext {
   readonly viaToken: Uint8Array;
   readonly telemetry: Telemetry;
   readonly accessLog: AccessLog | undefined;
-  /** Field id of the first field watched for the access log, 0 when it is off. */
-  readonly firstLogged: number;
+  readonly spans: SpanRecorder | undefined;
+  /** The fields that somebody wants to see. */
+  readonly watch: WatchList;
+  /** Address and port of clients are wanted for log or spans. */
+  readonly namesClients: boolean;
+  /** Whether the edge takes whoever is at the other end at its word. */
+  trusts(wire: Wire): boolean;
   /** No further requests on kept-alive connections. */
   readonly draining: boolean;
   /** Every connection ends with its present exchange, announced or not. */
@@ -30,7 +38,7 @@ export interface ListenerContext {
   failureStats(
     decision: Decision | undefined,
     reason: FailureReason | Decision["reason"],
-    protocol?: Protocol,
+    protocol: Protocol,
   ): RouteStats;
   /** The connection is gone. */
   remove(connection: Connection): void;

@@ -3,7 +3,9 @@
 import { coarse } from "../../base/clock.ts";
 import { type FailureReason, reasonInfo } from "../../base/reasons.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
+import { RequestView, type WatchList } from "../../protocol/context/request-view.ts";
 import type { Field } from "../../protocol/hpack/field.ts";
+import { amendRequest } from "../../protocol/http2/amend-request.ts";
 import { OK, errorCodes } from "../../protocol/http2/error-codes.ts";
 import { faults } from "../../protocol/http2/faults.ts";
 import { MAX_31_BITS, PREFACE } from "../../protocol/http2/frames.ts";
@@ -11,15 +13,17 @@ import { Http2RequestHead, readRequestHead } from "../../protocol/http2/request-
 import { settingIds } from "../../protocol/http2/settings.ts";
 import { HEAD_RECEIVED, OPENED, REMOTE_ENDED } from "../../protocol/http2/stream-state.ts";
 import { Http2Trailers, readTrailers } from "../../protocol/http2/trailers.ts";
+import { viewRequest } from "../../protocol/http2/view-request.ts";
 import type { Decision } from "../../routing/decide.ts";
 import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { RouteStats } from "../../telemetry/metrics.ts";
+import type { SpanRecorder } from "../../telemetry/spans/recorder.ts";
 import type { Connection } from "../connection.ts";
+import { describeRequest, logLine } from "../log-exchange.ts";
 import type { Protocol, Router } from "../router.ts";
 import type { Wire } from "../wire.ts";
 import { answerOf } from "./answers.ts";
 import { Http2Exchange } from "./exchange.ts";
-import { describeRequest, logRefusal } from "./log-exchange.ts";
 import { viaHolds } from "./recognise.ts";
 import { block } from "./field-blocks.ts";
 import { listBytesOf } from "./send-queue.ts";
@@ -34,8 +38,13 @@ export interface Http2Listener extends SessionContext {
   readonly via: Field;
   readonly viaToken: Uint8Array;
   readonly accessLog: AccessLog | undefined;
-  /** Index of the first field watched for the access log, -1 when it is off. */
-  readonly firstLogged: number;
+  readonly spans: SpanRecorder | undefined;
+  /** The fields that somebody wants to see. */
+  readonly watch: WatchList;
+  /** Address and port of clients are wanted for log or spans. */
+  readonly namesClients: boolean;
+  /** Whether the edge takes whoever is at the other end at its word. */
+  trusts(wire: Wire): boolean;
   readonly draining: boolean;
   readonly ending: boolean;
   /** An endpoint of this listener accepts extended CONNECT (RFC 8441 §3), so that we can. */
@@ -58,6 +67,7 @@ const lossReasons = {
 
 /** One for all connections: a head is read and forwarded in one go. */
 const head = new Http2RequestHead();
+const view = new RequestView();
 const trailers = new Http2Trailers();
 
 /** A client's connection. */
@@ -65,6 +75,8 @@ export class Http2Downstream extends Http2Session implements Connection {
   readonly listener: Http2Listener;
   index = 0;
   readonly peerName: string;
+  /** The edge takes the client at its word. */
+  readonly #trusted: boolean;
   protected readonly peerServes = false;
   /** Bytes of the preface (RFC 9113 §3.4) that have come. */
   #prefaceBytes = 0;
@@ -81,7 +93,8 @@ export class Http2Downstream extends Http2Session implements Connection {
   constructor(wire: Wire, listener: Http2Listener) {
     super(wire, listener);
     this.listener = listener;
-    this.peerName = listener.accessLog === undefined ? "" : wire.peer;
+    this.peerName = listener.namesClients ? wire.peer : "";
+    this.#trusted = listener.trusts(wire);
     wire.owner = this;
     const { limits } = listener;
     this.#connectProtocolTold = listener.connectProtocol;
@@ -130,7 +143,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     const { status } = reasonInfo("version-unsupported");
     listener.failureStats(undefined, "version-unsupported", "http2").record(status, 0);
     if (listener.accessLog?.wants(status, true) === true) {
-      logRefusal(listener, this.peerName, "version-unsupported", false);
+      logLine(listener, { client: this.peerName, protocol: "HTTP/2", reason: "version-unsupported", status });
     }
     this.fail(errorCodes.PROTOCOL_ERROR, "the connection does not begin with the preface of HTTP/2");
   }
@@ -197,9 +210,14 @@ export class Http2Downstream extends Http2Session implements Connection {
 
   #open(id: number, ends: boolean): void {
     const { listener } = this;
-    const route = listener.router.routeFields(head);
-    const exchange = new Http2Exchange(this, id, head, block, route);
-    if (listener.firstLogged >= 0) exchange.logged = describeRequest(head, listener.router, listener.firstLogged);
+    const { router } = listener;
+    viewRequest(head, view);
+    const route = router.route(view, this.peerName, this.#trusted);
+    const { amendment } = router.tenant;
+    if (amendment.any) amendRequest(head, block, amendment);
+    const exchange = new Http2Exchange(this, id, head, block, route, router);
+    if (listener.accessLog !== undefined)
+      exchange.logged = describeRequest(view, listener.watch, router.tenant.keyToShow);
     const { down } = exchange;
     this.streams.set(id, down);
     if (ends) {
@@ -233,7 +251,10 @@ export class Http2Downstream extends Http2Session implements Connection {
       const stats = listener.telemetry.grpcStats("", listener.config.direction, "");
       stats.record(0, bytes, valueStart, valueEnd, grpcStatus, false);
     }
-    if (listener.accessLog?.wants(status, true) === true) logRefusal(listener, this.peerName, reason, head.isGrpc);
+    if (listener.accessLog?.wants(status, true) === true) {
+      const line = { client: this.peerName, protocol: "HTTP/2", reason, status: head.isGrpc ? 200 : status };
+      logLine(listener, head.isGrpc ? { ...line, grpcStatus } : line);
+    }
     const context = { detail, service: "", destination: "", endpoint: "" };
     const { fields, body } = answerOf(reason, context, head.isHead, head.isGrpc);
     this.sendAnswer(id, fields, listBytesOf(fields), body);

@@ -25,11 +25,10 @@ import type { Http2RequestHead } from "../../protocol/http2/request-head.ts";
 import type { Http2ResponseHead } from "../../protocol/http2/response-head.ts";
 import { HEAD_RECEIVED, LOCAL_ENDED, REMOTE_ENDED } from "../../protocol/http2/stream-state.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { pickEndpoint } from "../endpoints/endpoint.ts";
-import type { Route } from "../router.ts";
+import { ExchangeBase } from "../exchange.ts";
+import type { RefusalReason, Route, Router } from "../router.ts";
 import { answerOf, ownField } from "./answers.ts";
-import type { Http2Downstream } from "./downstream.ts";
-import { type LoggedRequest, logExchange } from "./log-exchange.ts";
+import type { Http2Downstream, Http2Listener } from "./downstream.ts";
 import { listBytesOf } from "./send-queue.ts";
 import { type Piece, appendTo } from "./pieces.ts";
 import { Http2Stream, heldByAll } from "./stream.ts";
@@ -41,46 +40,27 @@ export const REFUSALS_MAX = 3;
 const DEPARTURES_MAX = 100;
 /** How often it may be refused by an endpoint that had not yet told its settings. */
 const EARLY_REFUSALS_MAX = 5;
-/** Addresses of one name that are tried for one request. */
-const ADDRESS_ATTEMPTS_MAX = 3;
 /** After the caller's deadline the endpoint may have an answer on its way; ours comes a little later. */
 const DEADLINE_GRACE_MS = 200;
 /** What one connection may make us hold however much all of them do. */
 const HELD_SHARE_BYTES = 256 * 1024;
-const NONE_TRIED: readonly Endpoint[] = [];
 /** Lists of fields that exchanges have given back: growing one for each request would be a sixth of what it allocates. */
 const spareLists: Field[][] = [];
 const SPARE_LISTS_MAX = 256;
 const NO_FIELD = ownField("x", "");
 
 /** One request and its response. */
-export class Http2Exchange {
+export class Http2Exchange extends ExchangeBase {
+  protected readonly protocol = "http2";
   readonly downstream: Http2Downstream;
   readonly down: Http2Stream;
   up: Http2Stream | undefined = undefined;
-  route: Route;
-  endpoint: Endpoint | undefined = undefined;
+  declare route: Route;
   readonly isHead: boolean;
   readonly isGrpc: boolean;
   /** Extended CONNECT (RFC 8441): a tunnel once the endpoint agrees. */
   readonly isTunnel: boolean;
-  /** The last byte of the request has been received. */
-  requestDone = false;
-  /** Coarse time of `requestDone`. */
-  requestDoneMs = 0;
-  /** The final response head has been sent on. */
-  responseStarted = false;
-  readonly startedMs = turnNowMs();
   readonly openedMs = coarse.nowMs;
-  waitingSinceMs = 0;
-  /** How long the request waited for a connection; -1 when one was there. */
-  waitedMs = -1;
-  requestBodyBytes = 0;
-  responseBodyBytes = 0;
-  /** Strings for the access log; only made when it is on. */
-  logged: LoggedRequest | undefined = undefined;
-  /** As gRPC counts: of the answer's trailers or head, -1 when there is none. */
-  grpcStatus = -1;
 
   /** The request head as it is forwarded. */
   readonly #fields: Field[];
@@ -104,20 +84,26 @@ export class Http2Exchange {
   /** Bytes of `#body` for which the client has had its credit. */
   #credited = 0;
   #interims = 0;
-  #waiting = false;
-  #waitStartedMs = -1;
   /** The response is complete and the endpoint does not want the rest of the request. */
   #unwanted = false;
   #retried = false;
   #refusals = 0;
-  #tried: readonly Endpoint[] = NONE_TRIED;
-  #status = 0;
   #finished = false;
 
   /** Begins with a request head that was read and the block that it came in. */
-  constructor(downstream: Http2Downstream, id: number, head: Http2RequestHead, block: FieldBlock, route: Route) {
+  constructor(
+    downstream: Http2Downstream,
+    id: number,
+    head: Http2RequestHead,
+    block: FieldBlock,
+    route: Route,
+    router: Router,
+  ) {
+    super();
+    this.follow(router);
     this.downstream = downstream;
     this.route = route;
+    this.startedMs = turnNowMs();
     this.isHead = head.isHead;
     this.isGrpc = head.isGrpc;
     this.isTunnel = head.isExtendedConnect;
@@ -156,6 +142,14 @@ export class Http2Exchange {
     this.#timeoutMs = ms;
     this.#timeoutAt = this.#fields.indexOf(field);
     this.#deadlineMs = coarse.nowMs + ms + DEADLINE_GRACE_MS;
+  }
+
+  get listener(): Http2Listener {
+    return this.downstream.listener;
+  }
+
+  get client(): string {
+    return this.downstream.peerName;
   }
 
   /** The other side's stream. */
@@ -215,49 +209,20 @@ export class Http2Exchange {
     up.session.settle(up);
   }
 
-  /** The request is complete. */
-  noteRequestDone(): void {
-    this.requestDone = true;
-    this.requestDoneMs = coarse.nowMs;
-  }
-
-  /** Chooses an endpoint and a connection; called once for the head, and again for each further attempt. */
-  dispatch(): void {
-    const { route } = this;
-    if (route.decision.refuse) {
-      this.fail("unknown-key", "");
-      return;
-    }
-    const endpoint = pickEndpoint(route.endpoints, this.#tried);
-    if (endpoint === undefined) {
-      this.#exhausted("the destination has no endpoint");
-      return;
-    }
-    this.#take(endpoint);
+  protected reach(endpoint: Endpoint): void {
     const session = endpoint.http2.take(this);
     if (session !== undefined) this.assign(session);
-    else this.#wait(endpoint);
+    else this.wait(endpoint);
   }
 
-  #take(endpoint: Endpoint): void {
-    this.endpoint = endpoint;
-    endpoint.outstanding++;
-    endpoint.lastUsedMs = coarse.nowMs;
-  }
-
-  #wait(endpoint: Endpoint): void {
-    this.#waiting = true;
-    if (this.#waitStartedMs < 0) this.#waitStartedMs = turnNowMs();
+  protected queue(endpoint: Endpoint): void {
     endpoint.http2.enqueue(this);
   }
 
   /** A connection has room: the request leaves. */
   assign(session: Http2Upstream): void {
     if (this.#finished) return;
-    if (this.#waiting) {
-      this.#waiting = false;
-      this.waitedMs = turnNowMs() - this.#waitStartedMs;
-    }
+    this.noteAssigned();
     const late = this.waitedMs >= 0 || this.#refusals > 0 || this.#retried;
     if (late && this.#timeoutAt !== -1) this.#shortenTimeout();
     const { listener } = this.downstream;
@@ -291,46 +256,8 @@ export class Http2Exchange {
     this.#replace(this.#timeoutAt, ownField("grpc-timeout", writeGrpcTimeout(Math.max(0, Math.floor(leftMs)))));
   }
 
-  /** No connection could be had. `another`: another endpoint, or the same at another address, may be tried. */
-  connectFailed(reason: FailureReason, detail: string, another: boolean): void {
-    if (this.#finished) return;
-    this.#waiting = false;
-    const endpoint = this.endpoint as Endpoint;
-    endpoint.outstanding--;
-    this.endpoint = undefined;
-    // An endpoint whose name has several addresses is several endpoints in one.
-    const attempts = this.#tried.filter((tried) => tried === endpoint).length + 1;
-    this.#tried = [...this.#tried, endpoint];
-    if (another && attempts < Math.min(endpoint.addresses.length, ADDRESS_ATTEMPTS_MAX)) {
-      this.#take(endpoint);
-      this.#wait(endpoint);
-      return;
-    }
-    if (pickEndpoint(this.route.endpoints, this.#tried) !== undefined) {
-      this.dispatch();
-      return;
-    }
-    this.endpoint = endpoint;
-    endpoint.outstanding++;
-    if (reason === "upstream-unavailable") this.#exhausted(`${endpoint.name}: ${detail}`);
-    else this.fail(reason, `${endpoint.name}: ${detail}`);
-  }
-
-  /** DESIGN §3.4 step 7: nothing of the destination can be reached. */
-  #exhausted(detail: string): void {
-    const { route } = this;
-    const { fallback } = route;
-    if (fallback !== undefined) {
-      this.#dropEndpoint();
-      route.stats.active--;
-      fallback.stats.active++;
-      this.route = fallback;
-      this.#tried = NONE_TRIED;
-      this.dispatch();
-      return;
-    }
-    const reason = this.endpoint?.unreachableReason ?? "upstream-unavailable";
-    this.fail(route.reason === "sandbox" ? "sandbox-unavailable" : reason, detail);
+  override connectFailed(reason: FailureReason, detail: string, another: boolean): void {
+    if (!this.#finished) super.connectFailed(reason, detail, another);
   }
 
   /**
@@ -360,9 +287,7 @@ export class Http2Exchange {
     if (again && this.#replayable) {
       if (!unprocessed) this.#retried = true;
       this.downstream.listener.telemetry.retries++;
-      const session = endpoint.http2.take(this);
-      if (session !== undefined) this.assign(session);
-      else this.#wait(endpoint);
+      this.reach(endpoint);
       return;
     }
     if (!unprocessed) endpoint.noteFailure(false, this.downstream.listener.timeouts);
@@ -392,7 +317,7 @@ export class Http2Exchange {
       return;
     }
     if (this.isGrpc && this.grpcStatus < 0) this.grpcStatus = statusOfReset(code);
-    if (!this.responseStarted) this.#status = 502;
+    if (!this.responseStarted) this.status = 502;
     // Two codes would be believed: that nothing was done, when something was, and that half an answer is all of it.
     const lie = code === errorCodes.REFUSED_STREAM || code === errorCodes.NO_ERROR;
     const heard = lie ? errorCodes.INTERNAL_ERROR : code;
@@ -441,7 +366,7 @@ export class Http2Exchange {
   /** Sends the final response head on. */
   beginResponse(head: Http2ResponseHead, block: FieldBlock, ends: boolean): void {
     this.responseStarted = true;
-    this.#status = head.status;
+    this.status = head.status;
     if (this.#body !== undefined) this.#forgetBody();
     this.#replayable = false;
     this.endpoint?.noteSuccess();
@@ -449,6 +374,7 @@ export class Http2Exchange {
     else if (this.isGrpc && !head.isGrpc) this.grpcStatus = statusOfHttp(head.status);
     const { down } = this;
     const debug = this.#debug ? debugField(this.route) : undefined;
+    if (this.setCookie !== "") block.add(ownField("set-cookie", this.setCookie));
     down.session.queue.sendHeaders(down, block.fields, block.count, block.listBytes, ends, debug);
     if (ends) down.session.settle(down);
   }
@@ -491,7 +417,7 @@ export class Http2Exchange {
       return;
     }
     const info = reasonInfo(reason);
-    this.#status = this.responseStarted ? this.#status : info.status;
+    this.status = this.responseStarted ? this.status : info.status;
     if (this.isGrpc) this.grpcStatus = info.grpcStatus;
     this.#finish(reason);
   }
@@ -505,7 +431,7 @@ export class Http2Exchange {
       return;
     }
     this.#detach(errorCodes.CANCEL);
-    this.#status = this.responseStarted ? this.#status : reasonInfo("client-protocol-error").status;
+    this.status = this.responseStarted ? this.status : reasonInfo("client-protocol-error").status;
     this.#finish("client-protocol-error");
   }
 
@@ -519,7 +445,7 @@ export class Http2Exchange {
    *
    * @param code that the endpoint's stream is reset with.
    */
-  fail(reason: FailureReason | "unknown-key", detail: string, code: number = errorCodes.CANCEL): void {
+  override fail(reason: RefusalReason, detail: string, code: number = errorCodes.CANCEL): void {
     if (this.#finished) return;
     // An endpoint that accepts and then says nothing is as ill as one that breaks off.
     if (reason === "upstream-timeout" && !this.responseStarted) {
@@ -538,7 +464,7 @@ export class Http2Exchange {
     const { service, destination } = decision;
     const context = { detail, service, destination, endpoint: this.endpoint?.name ?? "" };
     const { fields, body } = answerOf(reason, context, this.isHead, this.isGrpc);
-    this.#status = this.isGrpc ? 200 : info.status;
+    this.status = this.isGrpc ? 200 : info.status;
     const debug = this.#debug ? debugField(route) : undefined;
     this.#finish(reason);
     const { session } = down;
@@ -555,8 +481,8 @@ export class Http2Exchange {
 
   /** Leaves the endpoint's side: its stream is reset, a place in the queue is given up. */
   #detach(code: number): void {
-    if (this.#waiting) {
-      this.#waiting = false;
+    if (this.waiting) {
+      this.waiting = false;
       this.endpoint?.http2.dequeue(this);
     }
     const { up } = this;
@@ -565,31 +491,17 @@ export class Http2Exchange {
     up.session.sendReset(up, code);
   }
 
-  #dropEndpoint(): void {
-    if (this.endpoint === undefined) return;
-    this.endpoint.outstanding--;
-    this.endpoint = undefined;
-  }
-
   #finish(failure: Reason | undefined): void {
     if (this.#finished) return;
     this.#finished = true;
     const { route } = this;
-    const durationMs = turnNowMs() - this.startedMs;
-    route.stats.active--;
-    const { listener } = this.downstream;
-    const stats = failure === undefined ? route.stats : listener.failureStats(route.decision, failure, "http2");
-    stats.record(this.#status, durationMs);
     if (this.isGrpc && this.#path !== undefined) {
       const path = this.#path;
       const answered = failure === undefined;
       route.grpc?.record(hashOf(path), path.bytes, path.valueStart, path.valueEnd, this.grpcStatus, answered);
     }
-    const { accessLog } = listener;
-    if (accessLog?.wants(this.#status, failure !== undefined && failure !== "unknown-key") === true) {
-      logExchange(listener, this, failure ?? route.reason, this.#status, durationMs);
-    }
-    this.#dropEndpoint();
+    this.leaveRecord(failure);
+    this.dropEndpoint();
     this.#body = undefined;
     this.#giveListBack();
   }
@@ -626,7 +538,7 @@ export class Http2Exchange {
       this.#giveUpReader();
     } else if (up !== undefined && up.holds && past(up.progressMs, timeouts.stalledMs, nowMs)) {
       this.fail("upstream-timeout", `the endpoint took nothing of the request for ${timeouts.stalledMs} ms`);
-    } else if (this.isTunnel && (!this.responseStarted || (this.#status >= 200 && this.#status < 300))) {
+    } else if (this.isTunnel && (!this.responseStarted || (this.status >= 200 && this.status < 300))) {
       this.#sweepTunnel(nowMs);
     } else if (this.#deadlineMs !== 0 && nowMs >= this.#deadlineMs) {
       this.fail("deadline-exceeded", `the caller gave the call ${this.#timeoutMs} ms`);

@@ -2,6 +2,7 @@
 import type { Limits, Timeouts } from "../../base/limits.ts";
 import type { FailureReason } from "../../base/reasons.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
+import type { WatchList } from "../../protocol/context/request-view.ts";
 import { FieldTable } from "../../protocol/field-table.ts";
 import type { BlockLimits } from "../../protocol/hpack/decoder.ts";
 import type { Field } from "../../protocol/hpack/field.ts";
@@ -10,11 +11,12 @@ import { http2Fields } from "../../protocol/http2/field-ids.ts";
 import type { Decision } from "../../routing/decide.ts";
 import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { RouteStats, Telemetry } from "../../telemetry/metrics.ts";
+import type { SpanRecorder } from "../../telemetry/spans/recorder.ts";
 import type { Connection } from "../connection.ts";
-import { loggedFields } from "../http1/log-exchange.ts";
 import type { ListenerContext } from "../http1/listener-context.ts";
 import type { Protocol, Router } from "../router.ts";
 import { ownField } from "./answers.ts";
+import type { Wire } from "../wire.ts";
 import type { Http2Listener } from "./downstream.ts";
 
 /** The listener, for its HTTP/2 connections. */
@@ -29,15 +31,14 @@ export class Http2ListenerContext implements Http2Listener {
   readonly blockLimits: BlockLimits;
   readonly via: Field;
   readonly viaToken: Uint8Array;
-  readonly firstLogged: number;
+  readonly spans: SpanRecorder | undefined;
+  readonly watch: WatchList;
+  readonly namesClients: boolean;
   connectProtocol = false;
   readonly #listener: ListenerContext;
 
-  /**
-   * @param token what this listener calls itself in Via.
-   * @param watched names of the fields that carry routing keys.
-   */
-  constructor(listener: ListenerContext, router: Router, token: string, watched: readonly string[]) {
+  /** @param token what this listener calls itself in Via. */
+  constructor(listener: ListenerContext, router: Router, token: string) {
     this.#listener = listener;
     this.config = listener.config;
     this.limits = listener.limits;
@@ -47,9 +48,10 @@ export class Http2ListenerContext implements Http2Listener {
     this.router = router;
     this.viaToken = listener.viaToken;
     this.via = ownField("via", `2.0 ${token}`);
-    this.firstLogged = this.accessLog === undefined ? -1 : watched.length;
-    const fields = this.accessLog === undefined ? watched : [...watched, ...loggedFields];
-    this.statics = new StaticFields(new FieldTable(fields, http2Fields));
+    this.spans = listener.spans;
+    this.watch = listener.watch;
+    this.namesClients = listener.namesClients;
+    this.statics = new StaticFields(new FieldTable(listener.watch.names, http2Fields));
     this.blockLimits = { listBytesMax: this.limits.headBytesMax, countMax: this.limits.headerCountMax };
   }
 
@@ -59,6 +61,10 @@ export class Http2ListenerContext implements Http2Listener {
 
   get ending(): boolean {
     return this.#listener.ending;
+  }
+
+  trusts(wire: Wire): boolean {
+    return this.#listener.trusts(wire);
   }
 
   failureStats(

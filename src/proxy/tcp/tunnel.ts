@@ -16,6 +16,7 @@ import type { Connection } from "../connection.ts";
 import { type Endpoint, pickEndpoint } from "../endpoints/endpoint.ts";
 import { HeldBytes } from "../held-bytes.ts";
 import type { Protocol, Route } from "../router.ts";
+import { logLine } from "../log-exchange.ts";
 import type { Wire, WireOwner } from "../wire.ts";
 import type { Attempt, Dialler } from "./connector.ts";
 import { Relay, type RelayEnd, type RelayOwner, relayFailures } from "./relay.ts";
@@ -171,16 +172,10 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
   #log(reason: Reason, status: number, durationMs: number): void {
     const decision = this.#route?.decision;
     const relay = this.#relay;
-    this.#listener.accessLog?.write({
-      listener: this.#listener.config.name,
-      direction: this.#listener.config.direction,
+    logLine(this.#listener, {
       client: this.#peer,
-      method: "",
-      host: "",
-      path: "",
       protocol: "TCP",
       service: decision?.service ?? "",
-      key: "",
       destination: decision?.destination ?? "",
       reason,
       status,
@@ -189,8 +184,6 @@ export class Tunnel implements Connection, WireOwner, Dialler, RelayOwner {
       responseBytes: relay?.upstream.bytes ?? 0,
       durationMs,
       ...(this.#connectMs < 0 ? {} : { connectMs: this.#connectMs }),
-      traceId: "",
-      userAgent: "",
     });
   }
 

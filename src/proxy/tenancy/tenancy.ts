@@ -1,0 +1,89 @@
+// What tenancy needs beyond one request, once per process: which fields are looked at, which trace came in with which key,
+// whose signatures count. Whatever the config leaves off is not there.
+import { BlockList, isIPv6 } from "node:net";
+import type { Log } from "../../base/log.ts";
+import type { ProxyConfig } from "../../config/proxy-config.ts";
+import { WatchList } from "../../protocol/context/request-view.ts";
+import { headersOfCarriers } from "../../routing/key-finder.ts";
+import { LostKeys } from "../../telemetry/lost-keys.ts";
+import type { Telemetry } from "../../telemetry/metrics.ts";
+import type { SpanRecorder } from "../../telemetry/spans/recorder.ts";
+import { loggedFields } from "../log-exchange.ts";
+import type { KeyVerifier } from "./key-verifier.ts";
+import { traceHeaders } from "./request-traces.ts";
+import { TraceMemory } from "./trace-memory.ts";
+
+/** What a `Tenancy` is made of. */
+export interface TenancyDeps {
+  readonly telemetry: Telemetry;
+  readonly log: Log;
+  readonly logged: boolean;
+  readonly spans: SpanRecorder | undefined;
+  /** Undefined: keys are not signed. */
+  readonly verifier: KeyVerifier | undefined;
+}
+
+/** The tenancy of one process. */
+export interface Tenancy {
+  readonly config: ProxyConfig;
+  readonly telemetry: Telemetry;
+  readonly log: Log;
+  readonly watch: WatchList;
+  /** Undefined: lost keys are nobody's business. */
+  readonly memory: TraceMemory | undefined;
+  readonly spans: SpanRecorder | undefined;
+  readonly verifier: KeyVerifier | undefined;
+  /** Callers that the edge takes at their word. */
+  readonly callers: BlockList;
+}
+
+/** Sets up what the config asks for. */
+export function openTenancy(config: ProxyConfig, deps: TenancyDeps): Tenancy {
+  const { telemetry, log, logged, spans, verifier } = deps;
+  const { tenancy, limits, timeouts } = config;
+  const remembers = tenancy.repair !== "off" && hasBothWays(config) && limits.tracesRememberedMax > 0;
+  if (remembers) {
+    telemetry.lostKeys = new LostKeys(log, {
+      repair: tenancy.repair,
+      peersMax: limits.lostKeyPeersMax,
+      logMs: timeouts.lostKeyLogMs,
+    });
+  }
+  const traced = remembers || telemetry.journal !== undefined || spans !== undefined;
+  return {
+    config,
+    telemetry,
+    log,
+    watch: new WatchList([
+      ...headersOfCarriers([...tenancy.carriers, ...tenancy.edge.carriers]),
+      ...(writesKeys(config) ? ["baggage"] : []),
+      ...(traced ? traceHeaders : []),
+      ...(logged ? loggedFields : []),
+    ]),
+    memory: remembers ? new TraceMemory(limits.tracesRememberedMax, timeouts.traceRememberedMs) : undefined,
+    spans,
+    verifier,
+    callers: blockListOf(tenancy.edge.callers),
+  };
+}
+
+/** Without both, no trace that came in is ever seen going out. */
+function hasBothWays({ listeners }: ProxyConfig): boolean {
+  return ["inbound", "outbound"].every((way) => listeners.some(({ direction }) => direction === way));
+}
+
+function writesKeys({ tenancy }: ProxyConfig): boolean {
+  const { carriers, edge, stamp, repair } = tenancy;
+  return stamp !== undefined || repair === "restore" || [...carriers, ...edge.carriers].some((c) => c.propagate);
+}
+
+function blockListOf(callers: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const caller of callers) {
+    const [address = "", bits] = caller.split("/");
+    const family = isIPv6(address) ? "ipv6" : "ipv4";
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return list;
+}

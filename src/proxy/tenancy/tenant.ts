@@ -1,0 +1,297 @@
+// On whose behalf is this request? One `Tenant` for each listener and HTTP version finds the key wherever it travels, gives
+// one to requests that have lost theirs or never had one, and says what of the head has to change before it goes on.
+//
+//   identify (carriers, edge) -> recover (a lost key, the stamp) -> the router's decision -> settle (what is written, stripped)
+//
+// What the config leaves off costs a comparison. State is that of the last request; all of it is used up within its turn.
+import { coarse, wallNowMs } from "../../base/clock.ts";
+import type { ListenerConfig } from "../../config/proxy-config.ts";
+import { Amendment } from "../../protocol/context/amendment.ts";
+import { memberBytes } from "../../protocol/context/baggage-edit.ts";
+import { Found } from "../../protocol/context/found.ts";
+import type { RequestView } from "../../protocol/context/request-view.ts";
+import { type Carrier, carrierOf } from "../../routing/carrier.ts";
+import type { CompiledTable } from "../../routing/compiled-table.ts";
+import { NO_KEY, UNKNOWN_KEY } from "../../routing/decide.ts";
+import { KeyFinder } from "../../routing/key-finder.ts";
+import type { KeyFrom } from "../../telemetry/journal-draft.ts";
+import { KeyWriter } from "./key-writer.ts";
+import { RequestTraces } from "./request-traces.ts";
+import { Stripper } from "./stripper.ts";
+import type { Tenancy } from "./tenancy.ts";
+import { traceVerdicts } from "./trace-memory.ts";
+
+/** Between key and properties in the memory of traces: in no key that a table can have. */
+const SEPARATOR = 0x00;
+const SEMICOLON = Uint8Array.of(0x3b);
+
+/** Finds and keeps keys for the requests of one listener in one HTTP version. */
+export class Tenant {
+  /** The key of the request, as it is compared; valid when `keyFrom` is not "". */
+  readonly key = new Found();
+  keyFrom: KeyFrom = "";
+  /** Why a signed key does not count; "" when it does, or there is none. */
+  rejection = "";
+  /** What has to change in the head. */
+  readonly amendment = new Amendment();
+  /** The value of a Set-Cookie field for the answer; "" for none. */
+  setCookie = "";
+  /** The host by which services are known. */
+  hostStart = 0;
+  hostEnd = 0;
+  readonly traces: RequestTraces;
+  /** Whether a request without key can still get one. */
+  readonly recovers: boolean;
+  readonly #tenancy: Tenancy;
+  readonly #inbound: boolean;
+  readonly #edge: boolean;
+  readonly #stripsOnTheWayOut: boolean;
+  readonly #readsTraces: boolean;
+  readonly #finder: KeyFinder;
+  readonly #edgeFinder: KeyFinder;
+  readonly #writer: KeyWriter;
+  readonly #egress: Stripper;
+  /** By the carrier that vouches for the key and stays as it is; undefined: nothing stays. */
+  readonly #edgeStrippers = new Map<Carrier | undefined, Stripper>();
+  readonly #secure: string;
+  readonly #memberName: string;
+  readonly #member: Uint8Array;
+  readonly #stamp: Uint8Array | undefined;
+  /** The carrier of the key; undefined where there is none, or where it did not come by one. */
+  #carrier: Carrier | undefined = undefined;
+  #forget: Carrier | undefined = undefined;
+  /** The key came through the edge from somebody who is not taken at their word. */
+  #fromWorld = false;
+  #signed = false;
+  #expiresAtSeconds = 0;
+  #token = new Found();
+
+  constructor(listener: ListenerConfig, tenancy: Tenancy) {
+    const { config, watch, memory, telemetry, spans } = tenancy;
+    const { carriers, edge, stamp } = config.tenancy;
+    this.#tenancy = tenancy;
+    this.#inbound = listener.direction === "inbound";
+    this.#edge = listener.direction === "inbound" && listener.edge;
+    this.#stripsOnTheWayOut = listener.direction === "outbound" && listener.egress === "strip";
+    this.recovers = !this.#inbound && (stamp !== undefined || memory !== undefined);
+    this.#readsTraces = memory !== undefined || telemetry.journal !== undefined || spans !== undefined;
+    this.traces = new RequestTraces(watch);
+    this.#finder = new KeyFinder(carriers, watch);
+    this.#edgeFinder = new KeyFinder(edge.carriers, watch);
+    const member = carriers.find(({ kind, alias }) => kind === "baggage" && alias === "")?.name ?? "sidelane";
+    this.#memberName = member;
+    this.#member = new TextEncoder().encode(member);
+    this.#writer = new KeyWriter(this.#member, watch);
+    this.#stamp = stamp === undefined ? undefined : new TextEncoder().encode(stamp);
+    this.#secure = listener.tls === undefined ? "" : "; Secure";
+    // The query is part of what the other side is asked for, and the host is the other side.
+    this.#egress = new Stripper(
+      carriers.filter(({ kind }) => kind !== "query" && kind !== "host"),
+      watch,
+    );
+    if (!this.#edge) return;
+    const all = [...carriers, ...edge.carriers, carrierOf("baggage", member)];
+    this.#edgeStrippers.set(undefined, new Stripper(all, watch));
+    for (const trusted of edge.carriers) {
+      const others = all.filter(({ kind, name }) => kind !== trusted.kind || name !== trusted.name);
+      this.#edgeStrippers.set(trusted, new Stripper(others, watch));
+    }
+  }
+
+  /**
+   * The target that the request's key selects, NO_KEY or UNKNOWN_KEY.
+   *
+   * @param trusted whether the caller is one that the edge takes at its word; without meaning elsewhere.
+   */
+  identify(view: RequestView, table: CompiledTable, trusted: boolean): number {
+    this.amendment.reset();
+    this.keyFrom = "";
+    this.rejection = "";
+    this.setCookie = "";
+    this.#signed = false;
+    if (this.#readsTraces) this.traces.read(view);
+    const fromWorld = this.#edge && !trusted;
+    this.#fromWorld = fromWorld;
+    const finder = fromWorld ? this.#edgeFinder : this.#finder;
+    let target = finder.find(view, table);
+    this.#take(finder);
+    if (this.#edge && target === NO_KEY && trusted) {
+      target = this.#edgeFinder.find(view, table);
+      this.#take(this.#edgeFinder);
+      if (target !== NO_KEY) target = this.#verified(table, target);
+    } else if (fromWorld && target !== NO_KEY) target = this.#verified(table, target);
+    return target;
+  }
+
+  /** The key by which the request was decided, for the access log. */
+  get keyToShow(): Found | undefined {
+    return this.keyFrom === "" || this.keyFrom === "lost" || this.rejection !== "" ? undefined : this.key;
+  }
+
+  #take(finder: KeyFinder): void {
+    this.hostStart = finder.hostStart;
+    this.hostEnd = finder.hostEnd;
+    this.#carrier = finder.carrier;
+    this.#forget = finder.forget;
+    if (finder.carrier === undefined) return;
+    const { key } = finder;
+    this.keyFrom = "carrier";
+    this.key.set(key.bytes, key.start, key.end);
+    if (key.propertiesEnd > key.propertiesStart) {
+      this.key.setProperties(key.propertiesBytes, key.propertiesStart, key.propertiesEnd);
+    }
+  }
+
+  /** A key from the world: where the config names signers, it is a token, and its key is what one of them signed. */
+  #verified(table: CompiledTable, target: number): number {
+    const { verifier } = this.#tenancy;
+    if (verifier === undefined) return target;
+    const { key } = this;
+    this.#token.set(key.bytes, key.start, key.end);
+    const verified = verifier.verify(key.bytes, key.start, key.end, wallNowMs());
+    if (!verified.ok) {
+      this.rejection = verified.detail;
+      return NO_KEY;
+    }
+    this.#signed = true;
+    this.#expiresAtSeconds = verified.expiresAtSeconds;
+    const bytes = new TextEncoder().encode(verified.key);
+    const { propertiesBytes, propertiesStart, propertiesEnd } = key;
+    key.set(bytes, 0, bytes.length);
+    if (propertiesEnd > propertiesStart) key.setProperties(propertiesBytes, propertiesStart, propertiesEnd);
+    return this.#targetOf(table);
+  }
+
+  #targetOf(table: CompiledTable): number {
+    const target = table.findTarget(this.key.bytes, this.key.start, this.key.end);
+    return target === -1 ? UNKNOWN_KEY : target;
+  }
+
+  /**
+   * Outbound, without a key: that of the trace if the app has dropped it, or else the stamp.
+   *
+   * @param towards name of the service that is called, "" when it is not in the table.
+   */
+  recover(view: RequestView, table: CompiledTable, towards: string): number {
+    if (towards !== "" && this.#recall(view, towards)) return this.#targetOf(table);
+    if (this.#stamp === undefined || (towards === "" && this.#stripsOnTheWayOut)) return NO_KEY;
+    this.keyFrom = "stamp";
+    this.key.set(this.#stamp, 0, this.#stamp.length);
+    return this.#targetOf(table);
+  }
+
+  /** Looks up which key the trace came in with, and reports the loss; true: the request gets the key back. */
+  #recall(view: RequestView, towards: string): boolean {
+    const { memory, telemetry, config } = this.#tenancy;
+    if (memory === undefined) return false;
+    const { traces, key } = this;
+    for (let t = 0; t < traces.count; t++) {
+      const id = traces.ids[t];
+      if (id === undefined) continue;
+      const verdict = memory.find(id, coarse.nowMs, key);
+      if (verdict === traceVerdicts.none) continue;
+      if (verdict === traceVerdicts.conflict) return false;
+      this.#split();
+      const restores = config.tenancy.repair === "restore";
+      telemetry.lostKeys?.note(
+        {
+          service: config.service,
+          towards,
+          outcome: verdict === traceVerdicts.mixed ? "unsure" : restores ? "restored" : "reported",
+          key,
+          trace: id,
+          method: { bytes: view.methodBytes, start: view.methodStart, end: view.methodEnd },
+          path: { bytes: view.targetBytes, start: view.targetStart, end: view.targetEnd },
+        },
+        coarse.nowMs,
+      );
+      this.keyFrom = restores ? "restored" : "lost";
+      return restores;
+    }
+    return false;
+  }
+
+  /** Takes apart what `#remember` has put together. */
+  #split(): void {
+    const { key } = this;
+    const { bytes, start, end } = key;
+    const at = bytes.subarray(start, end).indexOf(SEPARATOR);
+    if (at === -1) return;
+    key.set(bytes, start, start + at);
+    key.setProperties(bytes, start + at + 1, end);
+  }
+
+  /**
+   * After the decision: what of the head has to change.
+   *
+   * @param outside the request leaves what the table knows.
+   * @param refused nothing of it goes on.
+   */
+  settle(view: RequestView, table: CompiledTable, outside: boolean, refused: boolean): void {
+    if (this.#inbound && this.#tenancy.memory !== undefined) this.#remember();
+    if (refused) return;
+    const { amendment } = this;
+    if (this.#fromWorld) this.#stripAtTheEdge(view, table);
+    if (outside && this.#stripsOnTheWayOut) {
+      if (this.#egress.strip(view, amendment, table)) this.#tenancy.telemetry.keysStripped.egress++;
+      return;
+    }
+    if (this.keyFrom === "stamp" || this.keyFrom === "restored") this.#write(view, this.keyFrom);
+    else if (this.#carrier !== undefined && (this.#carrier.propagate || this.#fromWorld)) {
+      // At the edge always: what is trusted there need not be read anywhere else.
+      this.#write(view, this.#carrier.kind);
+    }
+    if (this.#carrier !== undefined && this.#carrier.remember !== "") this.setCookie = this.#cookie(this.#carrier);
+    else if (this.#forget !== undefined) this.setCookie = `${this.#forget.remember}=; Path=/; Max-Age=0`;
+  }
+
+  #stripAtTheEdge(view: RequestView, table: CompiledTable): void {
+    const stays = this.#signed ? undefined : this.#carrier;
+    const stripper = this.#edgeStrippers.get(stays) ?? this.#edgeStrippers.get(undefined);
+    if (stripper?.strip(view, this.amendment, table) === true) this.#tenancy.telemetry.keysStripped.edge++;
+  }
+
+  #write(view: RequestView, source: Exclude<KeyFrom, "" | "carrier" | "lost"> | Carrier["kind"]): void {
+    const { key } = this;
+    // It stands there already, as it is to be written.
+    if (source === "baggage" && !this.#signed && this.#carrier?.name === this.#memberName) return;
+    const plain = memberBytes(this.#member, key.bytes, key.start, key.end);
+    const properties = key.propertiesBytes.subarray(key.propertiesStart, key.propertiesEnd);
+    const member = properties.length === 0 ? plain : Uint8Array.from([...plain, ...SEMICOLON, ...properties]);
+    const { keysWritten } = this.#tenancy.telemetry;
+    if (this.#writer.write(view, this.amendment, member) === "full") keysWritten.full++;
+    else keysWritten[source]++;
+  }
+
+  #remember(): void {
+    const { memory } = this.#tenancy;
+    const { traces } = this;
+    if (memory === undefined || traces.count === 0) return;
+    const member = this.keyFrom === "" ? undefined : this.#joined();
+    for (let t = 0; t < traces.count; t++) {
+      const id = traces.ids[t];
+      if (id === undefined) continue;
+      if (member === undefined) memory.noteWithoutKey(id, coarse.nowMs);
+      else memory.remember(id, member, coarse.nowMs);
+    }
+  }
+
+  /** Key and properties in one: a restored key demands what the lost one did. */
+  #joined(): Found | undefined {
+    const { key } = this;
+    for (let at = key.start; at < key.end; at++) if (key.bytes[at] === SEPARATOR) return undefined;
+    if (key.propertiesEnd === key.propertiesStart) return key;
+    const properties = key.propertiesBytes.subarray(key.propertiesStart, key.propertiesEnd);
+    const bytes = Uint8Array.from([...key.bytes.subarray(key.start, key.end), SEPARATOR, ...properties]);
+    this.#token.set(bytes, 0, bytes.length);
+    return this.#token;
+  }
+
+  /** The next click comes without the parameter: the client gets what it had in a cookie, a signed key as it was signed. */
+  #cookie({ remember }: Carrier): string {
+    const { bytes, start, end } = this.#signed ? this.#token : this.key;
+    const pair = memberBytes(new TextEncoder().encode(remember), bytes, start, end);
+    const ends = this.#signed ? `; Expires=${new Date(this.#expiresAtSeconds * 1000).toUTCString()}` : "";
+    return `${new TextDecoder().decode(pair)}; Path=/; HttpOnly; SameSite=Lax${this.#secure}${ends}`;
+  }
+}
