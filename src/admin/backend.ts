@@ -1,4 +1,6 @@
 import type { TableStatus } from "../table/status.ts";
+import type { JournalFilter, JournalReport } from "../telemetry/journal-entry.ts";
+import type { LostKeysReport } from "../telemetry/lost-keys.ts";
 
 /** Why the sidecar is not ready; the closed list of `GET /ready`. */
 export type NotReadyReason = "starting" | "draining" | "no-table";
@@ -49,6 +51,14 @@ export interface ConnectionsReport {
   readonly certificates: readonly CertificateReport[];
 }
 
+/** `GET /journal`. */
+export interface JournalAnswer extends JournalReport {
+  /** The service that the sidecar stands beside; the entries of its outbound listeners name the services called. */
+  readonly service: string;
+  /** Of whose copy of the service, where the config says so. */
+  readonly sandbox?: string;
+}
+
 /** The question of `GET /explain`: `service` or `host`, and what the request would carry. */
 export interface ExplainQuery {
   /** Name of a service in the table. */
@@ -57,6 +67,10 @@ export interface ExplainQuery {
   readonly host?: string;
   /** A routing key as if a carrier had yielded it; goes before `headers`. */
   readonly key?: string;
+  /** Request target, for carriers in the query: `/x?sidelane=pr-7`. */
+  readonly path?: string;
+  /** Address of the caller, for listeners with `edge: true`. */
+  readonly caller?: string;
   /** Header fields in order; the carriers of the config look for the key here. */
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
@@ -80,6 +94,10 @@ export interface AdminBackend {
   describeTable(): object;
   explain(query: ExplainQuery): ExplainAnswer;
   connections(): ConnectionsReport;
+  /** The last exchanges that had to do with a key; rejects never: workers that do not answer are left out. */
+  journal(filter: JournalFilter): Promise<JournalAnswer>;
+  /** Which services lose the routing key towards which; workers that do not answer are left out here, too. */
+  lostKeys(): Promise<LostKeysReport>;
   /** The effective config: defaults and environment filled in. */
   config(): object;
   /** Starts the drain and returns at once; calling it again changes nothing. */

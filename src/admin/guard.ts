@@ -1,10 +1,10 @@
-// Who may ask. The admin server knows no passwords: whoever reaches its address may use it. What must not happen is that a
+// Who may ask. These servers know no passwords: whoever reaches the address may use it. What must not happen is that a
 // web page uses a developer's browser to reach it, in one of two ways:
 //
 // - DNS rebinding: a page at evil.example points its own name at 127.0.0.1 and reads /config and /table as "same origin". The
 //   browser still sends `Host: evil.example`. On a loopback address a Host must therefore be an address, localhost, or the
-//   name in admin.address. On other addresses any name is good: in a cluster nobody can list the names under which a pod is
-//   reached, and there a firewall (or admin.address) decides who reaches it.
+//   name in the config. On other addresses any name is good: in a cluster nobody can list the names under which a pod is
+//   reached, and there a firewall (or the address) decides who reaches it.
 // - A form or fetch that posts across origins, which needs no rebinding and no permission: POST /drain would end the
 //   sidecar. Browsers send Origin with every POST and Sec-Fetch-Site with every request; tools send neither. A POST that
 //   carries one is refused, on every address.
@@ -16,7 +16,7 @@ import type { Answer } from "./answer.ts";
 
 /** Where the server listens, as far as that decides who may ask. */
 export interface GuardedAddress {
-  /** Host of admin.address as configured. */
+  /** Host of the address as configured. */
   readonly host: string;
   readonly loopback: boolean;
 }
@@ -38,7 +38,7 @@ export function refusal(request: IncomingMessage, address: GuardedAddress): Answ
     return problemAnswer(421, detail);
   }
   if (request.method === "POST" && (origin !== undefined || fetchSite !== undefined)) {
-    return problemAnswer(403, "requests that change something are not taken from web pages; use curl or another tool");
+    return problemAnswer(403, "POST is not taken from web pages; use curl or another tool");
   }
   return undefined;
 }

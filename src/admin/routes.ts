@@ -2,18 +2,11 @@ import type { TableStatus } from "../table/status.ts";
 import { jsonAnswer, problemAnswer } from "./answer.ts";
 import type { Answer } from "./answer.ts";
 import type { AdminBackend, NotReadyReason } from "./backend.ts";
-import { badQuery } from "./query.ts";
+import { journalAnswer, journalParameters } from "./journal.ts";
+import { badQuery, parseField } from "./query.ts";
 import type { Parameter, Query } from "./query.ts";
-
-/** One endpoint of the admin server. GET answers HEAD too. */
-export interface Route {
-  readonly method: "GET" | "POST";
-  readonly path: string;
-  /** One line for `GET /` and for the documentation. */
-  readonly doc: string;
-  readonly parameters: readonly Parameter[];
-  readonly answer: (backend: AdminBackend, query: Query) => Answer | Promise<Answer>;
-}
+import { describeRoutes } from "./route.ts";
+import type { Route } from "./route.ts";
 
 const notReadyDetails: Readonly<Record<NotReadyReason, string>> = {
   starting: "the listeners are not open yet",
@@ -28,16 +21,18 @@ const explainParameters: readonly Parameter[] = [
   { name: "host", doc: "in place of service: the authority as a caller writes it, as in checkout.shop:8080" },
   { name: "key", doc: "routing key, as if a carrier had yielded it; goes before header" },
   { name: "header", doc: "a field of the request, as in baggage: sidelane=pr-7", repeatable: true },
+  { name: "path", doc: "target of the request, as in /x?sidelane=pr-7, where a carrier looks there" },
+  { name: "caller", doc: "address of the caller, as in 10.1.2.3, where a listener has edge: true" },
 ];
 
 /** Every endpoint (DESIGN §3.6). */
-export const routes: readonly Route[] = [
+export const routes: readonly Route<AdminBackend>[] = [
   {
     method: "GET",
     path: "/",
     doc: "this list",
     parameters: [],
-    answer: () => jsonAnswer(200, { endpoints: describeRoutes() }),
+    answer: () => jsonAnswer(200, { endpoints: describeRoutes(routes) }),
   },
   {
     method: "GET",
@@ -87,6 +82,20 @@ export const routes: readonly Route[] = [
   },
   {
     method: "GET",
+    path: "/journal",
+    doc: "the last exchanges that had to do with a routing key, newest first",
+    parameters: journalParameters,
+    answer: journalAnswer,
+  },
+  {
+    method: "GET",
+    path: "/lost-keys",
+    doc: "which service loses the routing key on the way to whom, the worst first",
+    parameters: [],
+    answer: async (backend) => jsonAnswer(200, await backend.lostKeys()),
+  },
+  {
+    method: "GET",
     path: "/config",
     doc: "the config in effect, defaults and environment filled in",
     parameters: [],
@@ -103,18 +112,6 @@ export const routes: readonly Route[] = [
     },
   },
 ];
-
-/** The endpoints as `GET /` and a 404 list them. */
-export function describeRoutes(): readonly object[] {
-  return routes.map(({ method, path, doc, parameters }) => ({
-    method,
-    path,
-    doc,
-    ...(parameters.length === 0
-      ? {}
-      : { parameters: Object.fromEntries(parameters.map(({ name, doc: text }) => [name, text])) }),
-  }));
-}
 
 function readyAnswer(reasons: readonly NotReadyReason[]): Answer {
   if (reasons.length === 0) return jsonAnswer(200, { ready: true, reasons: [] });
@@ -165,26 +162,24 @@ function explainAnswer(backend: AdminBackend, query: Query): Answer {
   const service = query.get("service")?.[0];
   const host = query.get("host")?.[0];
   const key = query.get("key")?.[0];
+  const path = query.get("path")?.[0];
+  const caller = query.get("caller")?.[0];
   if (service !== undefined && host !== undefined) {
     return badQuery("service and host are two ways to name one thing; give one of them", explainParameters);
   }
-  const headers: [string, string][] = [];
+  const headers: (readonly [name: string, value: string])[] = [];
   for (const text of query.get("header") ?? []) {
-    // RFC 9110 §5.1 and §5.5: a token, a colon, and no control characters but the tab.
-    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\P{Cc}]*?)[ \t]*$/u.exec(text);
-    if (match === null) {
-      return badQuery(
-        `${JSON.stringify(text)} is no header field; write it as in baggage: sidelane=pr-7`,
-        explainParameters,
-      );
-    }
-    headers.push([match[1] ?? "", match[2] ?? ""]);
+    const field = parseField(text, explainParameters);
+    if ("status" in field) return field;
+    headers.push(field);
   }
   const answer = backend.explain({
     headers,
     ...(service === undefined ? {} : { service }),
     ...(host === undefined ? {} : { host }),
     ...(key === undefined ? {} : { key }),
+    ...(path === undefined ? {} : { path }),
+    ...(caller === undefined ? {} : { caller }),
   });
   return answer.ok ? jsonAnswer(200, answer.explanation) : problemAnswer(400, answer.detail);
 }

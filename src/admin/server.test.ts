@@ -5,10 +5,12 @@ import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Log } from "../base/log.ts";
 import type { TableStatus } from "../table/status.ts";
+import { NO_JOURNAL } from "../telemetry/journal-entry.ts";
 import type { AdminBackend, ExplainQuery, NotReadyReason } from "./backend.ts";
 import { routes } from "./routes.ts";
-import { AdminAddressError, startAdmin } from "./server.ts";
-import type { AdminServer } from "./server.ts";
+import { ServerAddressError } from "./http-server.ts";
+import type { HttpServer } from "./http-server.ts";
+import { startAdmin } from "./server.ts";
 
 const status: TableStatus = {
   version: 3,
@@ -26,7 +28,7 @@ let drains = 0;
 let notReady: readonly NotReadyReason[] = [];
 let tableStatus = status;
 let logged: string[] = [];
-let admin: AdminServer;
+let admin: HttpServer;
 let backend: AdminBackend;
 
 const write = (message: string): void => void logged.push(message);
@@ -46,6 +48,8 @@ beforeEach(async () => {
         : { ok: true, explanation: { reason: "no-key" } };
     },
     connections: () => ({ listeners: [], endpoints: [], certificates: [] }),
+    journal: () => Promise.resolve({ service: "checkout", ...NO_JOURNAL }),
+    lostKeys: () => Promise.resolve({ lost: [], repair: "report", truncated: false }),
     config: () => ({ service: "checkout" }),
     drain: () => void drains++,
   };
@@ -158,6 +162,7 @@ describe("endpoints", () => {
     expect((await ask("/explain?service=checkout&key=pr-7")).json).toEqual({ reason: "no-key" });
     await ask("/explain?host=checkout.shop:8080&header=baggage:%20sidelane=pr-7%20&header=X-A:");
     await ask("/explain?service=&key=");
+    await ask("/explain?path=/x?sidelane=pr-7&caller=10.1.2.3");
     expect(asked).toEqual([
       { service: "checkout", key: "pr-7", headers: [] },
       {
@@ -168,6 +173,7 @@ describe("endpoints", () => {
         ],
       },
       { headers: [] },
+      { path: "/x?sidelane=pr-7", caller: "10.1.2.3", headers: [] },
     ]);
   });
 
@@ -186,9 +192,10 @@ describe("endpoints", () => {
     }
   });
 
-  test("/connections and /config", async () => {
+  test("/connections, /config and /lost-keys", async () => {
     expect((await ask("/connections")).json).toEqual({ listeners: [], endpoints: [], certificates: [] });
     expect((await ask("/config")).json).toEqual({ service: "checkout" });
+    expect((await ask("/lost-keys")).json).toEqual({ lost: [], repair: "report", truncated: false });
   });
 
   test("POST /drain, again and again", async () => {
@@ -253,7 +260,9 @@ describe("refusals", () => {
     const got = await ask("/explain?service=a&kay=b");
     expect(got.status).toBe(400);
     expect(got.json["detail"]).toContain('"kay"');
-    expect(Object.keys(got.json["parameters"] as object)).toEqual(["service", "host", "key", "header"]);
+    expect(Object.keys(got.json["parameters"] as object)).toEqual([
+      ...["service", "host", "key", "header", "path", "caller"],
+    ]);
     expect((await ask("/explain?service=a&service=b")).status).toBe(400);
     expect((await ask("/live?x=1")).json["detail"]).toMatch(/there are none/);
   });
@@ -355,7 +364,7 @@ describe("hostile and broken clients", () => {
 describe("start and stop", () => {
   test("an address that cannot be had is a clear error", async () => {
     const error: unknown = await startAdmin(admin.address, backend, log).catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(AdminAddressError);
+    expect(error).toBeInstanceOf(ServerAddressError);
     expect(error).toMatchObject({ code: "EADDRINUSE", address: admin.address });
     expect((error as Error).message).toMatch(
       /cannot listen on admin\.address 127\.0\.0\.1:\d+: another process has it/,

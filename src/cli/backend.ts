@@ -1,7 +1,9 @@
-import type { AdminBackend, ConnectionsReport, ExplainAnswer, ExplainQuery, NotReadyReason } from "../admin/backend.ts";
+import type { AdminBackend, ConnectionsReport, NotReadyReason } from "../admin/backend.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { TableCell } from "../routing/table-cell.ts";
 import type { TableStatus } from "../table/status.ts";
+import type { JournalFilter, JournalReport } from "../telemetry/journal-entry.ts";
+import type { LostKeysReport } from "../telemetry/lost-keys.ts";
 import { explainWith } from "./policy.ts";
 
 /** What differs between one process and several; the rest of the admin server's questions is answered from config and cell. */
@@ -12,6 +14,8 @@ export interface BackendSource {
   metrics(): Promise<string>;
   tableStatus(): TableStatus;
   connections(): ConnectionsReport;
+  journal(filter: JournalFilter): Promise<JournalReport>;
+  lostKeys(): Promise<LostKeysReport>;
   drain(): void;
 }
 
@@ -23,16 +27,16 @@ export function adminBackend(source: BackendSource): AdminBackend {
     metrics: () => source.metrics(),
     tableStatus: () => source.tableStatus(),
     describeTable: () => cell.current.describe(),
-    explain: (query) => explainQuery(config, cell, query),
+    explain: (query) => explainWith(config, cell.current, query),
     connections: () => source.connections(),
+    journal: async (filter) => ({ ...beside(config), ...(await source.journal(filter)) }),
+    lostKeys: () => source.lostKeys(),
     config: () => config,
     drain: () => source.drain(),
   };
 }
 
-function explainQuery(config: ProxyConfig, cell: TableCell, query: ExplainQuery): ExplainAnswer {
-  const service = query.service ?? query.host ?? config.service;
-  const { key, headers } = query;
-  const asked = key === undefined ? { service, headers } : { service, headers, key };
-  return { ok: true, explanation: explainWith(config, cell.current, asked) };
+/** Whose sidecar this is: only with that do the entries of several make a path. */
+function beside({ service, sandbox }: ProxyConfig): { readonly service: string; readonly sandbox?: string } {
+  return { service, ...(sandbox === undefined ? {} : { sandbox }) };
 }

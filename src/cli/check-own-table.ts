@@ -40,7 +40,25 @@ export function checkOwnTable(config: ProxyConfig, source: SourceMap): OwnTable 
   const table = new CompiledTable(result.image, 1, result.digest);
   return {
     problems: [],
-    warnings: toProblems([...lostService(config, table, file), ...unknownTls(config, table, file)], source),
+    warnings: toProblems(
+      [...lostService(config, table, file), ...unknownStamp(config, table, file), ...unknownTls(config, table, file)],
+      source,
+    ),
+  };
+}
+
+/** A workload that is stamped with a key that selects nothing. */
+function* unknownStamp({ tenancy }: ProxyConfig, table: CompiledTable, file: string): Generator<Finding> {
+  if (tenancy.stamp === undefined) return;
+  const key = Buffer.from(tenancy.stamp);
+  if (table.findTarget(key, 0, key.length) !== -1) return;
+  const keys = Array.from({ length: table.targetCount }, (_, target) => table.targetKey(target));
+  const guess = nearest(tenancy.stamp, keys);
+  yield {
+    place: valueAt("tenancy", "stamp"),
+    message: `no sandbox or group of ${file} has the key ${tenancy.stamp}`,
+    why: tenancy.onUnknownKey === "reject" ? "what is stamped with it is refused" : "the baseline answers all of it",
+    hint: guess === undefined ? "add the sandbox, or remove it" : `did you mean ${guess}?`,
   };
 }
 

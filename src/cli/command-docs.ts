@@ -1,9 +1,12 @@
+import { allCommands, isGroup } from "./command.ts";
+import type { CommandEntry, NamedCommand } from "./command.ts";
 import { commands } from "./commands.ts";
-import type { CommandInfo } from "./command.ts";
 
 /** The text of docs/commands.md, generated from the definitions that also make help and completions. */
 export function renderCommandDocs(): string {
-  const rows = commands.map(({ name, summary }) => `| [\`sidelane ${name}\`](#sidelane-${name}) | ${summary} |`);
+  const rows = allCommands(commands).map(({ words, info }) => {
+    return `| [\`sidelane ${words}\`](#sidelane-${words.replace(" ", "-")}) | ${info.summary} |`;
+  });
   return [
     "# Commands",
     "",
@@ -14,28 +17,28 @@ export function renderCommandDocs(): string {
     ...rows,
     "",
     "`--help` works on every command, `--version` on `sidelane` itself. Exit codes: 0 done, 1 said no, 2 misused.",
-    ...commands.flatMap(commandSection),
+    ...commands.flatMap(entrySections),
     "",
   ].join("\n");
 }
 
-function commandSection(command: CommandInfo): readonly string[] {
+function entrySections(entry: CommandEntry): readonly string[] {
+  const intro = isGroup(entry) ? ["", `## sidelane ${entry.name}`, "", entry.text] : [];
+  return [...intro, ...allCommands([entry]).flatMap(commandSection)];
+}
+
+function commandSection({ words, info: command }: NamedCommand): readonly string[] {
   const operand = command.operand === undefined ? "" : ` ${command.operand.name}`;
   const options = command.flags.length === 0 ? "" : " [options]";
-  const lines = [
-    "",
-    `## sidelane ${command.name}`,
-    "",
-    "```",
-    `sidelane ${command.name}${options}${operand}`,
-    "```",
-    "",
-  ];
+  const lines = ["", `## sidelane ${words}`, "", "```", `sidelane ${words}${options}${operand}`, "```", ""];
   lines.push(command.text);
   if (command.operand !== undefined || command.flags.length > 0) lines.push("", "| | |", "|---|---|");
   if (command.operand !== undefined) lines.push(`| \`${command.operand.name}\` | ${command.operand.text} |`);
-  for (const { flags, text, required, env } of command.flags) {
-    const more = [required === true ? "required" : "", env === undefined ? "" : `or \`${env}\``].filter(Boolean);
+  for (const { flags, text, required, env, completes } of command.flags) {
+    const choices = Array.isArray(completes) ? completes.join(" or ") : "";
+    const more = [choices, required === true ? "required" : "", env === undefined ? "" : `or \`${env}\``].filter(
+      Boolean,
+    );
     lines.push(`| \`${flags}\` | ${text}${more.length === 0 ? "" : ` (${more.join("; ")})`} |`);
   }
   lines.push("", "```sh");

@@ -1,7 +1,7 @@
 // What a command of `sidelane` is. Each flag is defined once, in the command's own definition; parsing, help, completions
 // and docs/commands.md all read that.
 
-/** What a shell may offer for a value. */
+/** What a shell may offer for a value. A flag whose words are listed takes no others. */
 export type Completion = "file" | "nothing" | readonly string[];
 
 /** One flag, in commander's notation: `--config <file>`; required when `required`. */
@@ -37,6 +37,39 @@ export interface CommandInfo {
    * another command uses.
    */
   run(operands: readonly string[], flags: FlagValues): Promise<ExitCode>;
+}
+
+/** Commands that belong together under one word: `sidelane key sign`. Their help shows the first example of each. */
+export interface CommandGroup {
+  readonly name: string;
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  /** The help's text; what the commands have in common. */
+  readonly text: string;
+  readonly commands: readonly CommandInfo[];
+}
+
+/** What can stand behind `sidelane`. */
+export type CommandEntry = CommandInfo | CommandGroup;
+
+/** A command with the words that call it. */
+export interface NamedCommand {
+  /** `proxy`, `key sign`. */
+  readonly words: string;
+  readonly info: CommandInfo;
+}
+
+/** All commands, those of groups in their places. */
+export function allCommands(entries: readonly CommandEntry[]): readonly NamedCommand[] {
+  return entries.flatMap((entry) =>
+    isGroup(entry)
+      ? entry.commands.map((info) => ({ words: `${entry.name} ${info.name}`, info }))
+      : [{ words: entry.name, info: entry }],
+  );
+}
+
+export function isGroup(entry: CommandEntry): entry is CommandGroup {
+  return "commands" in entry;
 }
 
 /** 0 done, 1 said no, 2 misused. */

@@ -120,6 +120,19 @@ describe("check of a config and the table it names", () => {
     expect(code).toBe(0);
   });
 
+  test("a stamp whose key nobody has is a warning at the field", async () => {
+    const outbound = config.replace("}\ntable", "}\n  - { direction: outbound, address: 127.0.0.1:0 }\ntable");
+    write("stamp.yaml", outbound.replace("tenancy: {", "tenancy: { stamp: release-4, "));
+    write("stamp-reject.yaml", outbound.replace("tenancy: {", "tenancy: { stamp: nightly, onUnknownKey: reject, "));
+    write("stamp-good.yaml", outbound.replace("tenancy: {", "tenancy: { stamp: pr-7, "));
+    const { code, out } = await sidelane("check", "stamp.yaml", "stamp-reject.yaml", "stamp-good.yaml");
+    expect(out.split("\n").filter((line) => line.includes("warning"))).toEqual([
+      "stamp.yaml:6:19: warning: no sandbox or group of routes.yaml has the key release-4, the baseline answers all of it, did you mean release-42?",
+      "stamp-reject.yaml:6:19: warning: no sandbox or group of routes.yaml has the key nightly, what is stamped with it is refused, add the sandbox, or remove it",
+    ]);
+    expect(code).toBe(0);
+  });
+
   test("TLS for a service that the table does not have is a warning, TLS files that cannot be used are errors", async () => {
     write("tls-service.yaml", `${config}upstreamTls: { prycing: {}, checkout: {}, pricing: {} }\n`);
     write("tls-files.yaml", `${config}upstreamTls: { pricing: { ca: none.crt } }\n`);
@@ -203,6 +216,27 @@ describe("explain", () => {
       endpoints: [{ endpoints: ["127.0.0.1:8080"] }],
     });
     expect(code).toBe(0);
+  });
+
+  test("an edge: who calls, and what they bring in the query", async () => {
+    const edge = config
+      .replace("target:", "edge: true, target:")
+      .replace("tenancy: {", "tenancy: { edge: { carriers: [{ query: sandbox }], callers: [10.0.0.0/8] }, ");
+    writeFileSync(join(directory, "edge.yaml"), edge);
+    const ask = ["explain", "--config", "edge.yaml", "--path", "/?sandbox=pr-7", "--header", "baggage: sidelane=pr-9"];
+    const outside = await sidelane(...ask, "--caller", "203.0.113.9");
+    expect(outside.out).toContain("checkout with key pr-7 goes to sandbox pr-7 (sandbox)");
+    const inside = await sidelane(...ask, "--caller", "10.1.2.3");
+    expect(inside.out).toContain("checkout with key pr-9 goes to sandbox pr-9 (sandbox)");
+    const nobody = await sidelane(...ask, "--caller", "me");
+    expect(nobody.err).toBe('error: "me" is no address, write the caller\'s as in 10.1.2.3\n');
+    expect([outside.code, inside.code, nobody.code]).toEqual([0, 0, 2]);
+  });
+
+  test("without a config: the host names the service, and there is no edge", async () => {
+    const host = ["explain", "--table", "routes.yaml", "--header", "Host: pricing:80"];
+    expect((await sidelane(...host)).out).toContain("pricing without a key goes to the baseline (no-key)");
+    expect(await sidelane(...host, "--caller", "10.1.2.3")).toMatchObject({ code: 2, out: "" });
   });
 
   test("a bad table is refused with its problems", async () => {

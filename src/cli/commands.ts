@@ -1,4 +1,5 @@
-import type { CommandInfo, Flag } from "./command.ts";
+import type { CommandEntry, Flag } from "./command.ts";
+import { keyCommands } from "./key/commands.ts";
 
 const configFlag: Flag = {
   flags: "--config <file>",
@@ -8,7 +9,7 @@ const configFlag: Flag = {
 };
 
 /** All commands in the order in which help lists them. */
-export const commands: readonly CommandInfo[] = [
+export const commands: readonly CommandEntry[] = [
   {
     name: "proxy",
     summary: "run the sidecar",
@@ -45,13 +46,16 @@ export const commands: readonly CommandInfo[] = [
     name: "explain",
     summary: "say where a request would go, and why",
     text:
-      "Decides as the sidecar would, without a running one, and shows each step. Without --config the request is taken " +
-      "as an outbound one whose key is in the baggage member 'sidelane'.",
+      "Decides as the sidecar would, without a running one, and shows each step. With --config the request comes to the " +
+      "config's own service when --service is that or left out, else it goes out to the other one. Without --config it " +
+      "is taken as an outbound one whose key is in the baggage member 'sidelane'.",
     flags: [
       { flags: "--table <file>", text: "routing table; default: the one that --config names", completes: "file" },
-      { flags: "--service <name>", text: "service, or an authority as callers write it", required: true },
+      { flags: "--service <name>", text: "service, or an authority as callers write it" },
       { flags: "--header <header>", text: "request header 'name: value'; may be repeated", repeats: true },
-      { flags: "--config <file>", text: "proxy config: carriers, service, onUnknownKey", completes: "file" },
+      { flags: "--path <target>", text: "request target, where a carrier looks into the query" },
+      { flags: "--caller <address>", text: "who sends the request, to a listener with edge: true" },
+      { flags: "--config <file>", text: "proxy config: service, listeners, tenancy", completes: "file" },
       { flags: "--json", text: "print the explanation as JSON" },
     ],
     examples: [
@@ -63,8 +67,43 @@ export const commands: readonly CommandInfo[] = [
         line: "sidelane explain --config sidelane.yaml --service checkout --json",
         text: "as the sidecar with this config decides, for a script",
       },
+      {
+        line: "sidelane explain --config edge.yaml --path '/?sidelane=pr-7' --caller 203.0.113.9",
+        text: "what a share link does for somebody outside",
+      },
     ],
     run: async (_, flags) => (await import("./explain.ts")).explainCommand(flags),
+  },
+  keyCommands,
+  {
+    name: "trace",
+    summary: "show the path of one request through the sidecars",
+    text:
+      "Asks the journals of several sidecars for one trace and prints who called whom, who answered and why, as a tree. " +
+      "The journal has requests with a routing key. Sidecars that cannot be asked are named and left out. Exits with 1 when " +
+      "none of them knows the trace.",
+    operand: { name: "<id>", text: "trace id, or the value of a traceparent header", completes: "nothing" },
+    flags: [
+      {
+        flags: "--admin <address...>",
+        text: "admin addresses of the sidecars, as host:port or URL; may be repeated",
+        required: true,
+        repeats: true,
+      },
+      { flags: "--json", text: "print path and sidecars as JSON" },
+      { flags: "--wait", text: "ask again until the trace is there and nothing of it runs, at most 30 s" },
+    ],
+    examples: [
+      {
+        line: "sidelane trace 4bf92f3577b34da6a3ce929d0e0e4736 --admin 10.0.0.5:15000 10.0.0.7:15000",
+        text: "the path of a request through two sidecars",
+      },
+      {
+        line: "sidelane trace 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 --admin 127.0.0.1:15000 --wait --json",
+        text: "by its traceparent, as soon as it is answered, for a script",
+      },
+    ],
+    run: async ([id], flags) => (await import("./trace/command.ts")).traceCommand(id ?? "", flags),
   },
   {
     name: "demo",

@@ -1,12 +1,12 @@
 // Completion scripts, written out from the command definitions: nothing runs when a shell completes.
 
-import { MisuseError } from "./command.ts";
-import type { CommandInfo, Completion, Flag } from "./command.ts";
+import { MisuseError, allCommands, isGroup } from "./command.ts";
+import type { CommandEntry, CommandGroup, CommandInfo, Completion, Flag } from "./command.ts";
 
-const shells: Readonly<Record<string, (commands: readonly CommandInfo[]) => string>> = { bash, zsh, fish };
+const shells: Readonly<Record<string, (commands: readonly CommandEntry[]) => string>> = { bash, zsh, fish };
 
 /** The script for one shell; throws `MisuseError` for one that is not known. */
-export function completionScript(shell: string, commands: readonly CommandInfo[]): string {
+export function completionScript(shell: string, commands: readonly CommandEntry[]): string {
   const script = Object.hasOwn(shells, shell) ? shells[shell] : undefined;
   if (script === undefined) throw new MisuseError(`error: no completion for '${shell}', choose bash, zsh or fish`);
   return script(commands);
@@ -32,86 +32,115 @@ function partsOf(command: CommandInfo): readonly Part[] {
   return [...command.flags.map(partOf), help];
 }
 
-function bash(commands: readonly CommandInfo[]): string {
-  const names = commands.map(({ name }) => name).join(" ");
-  const files = new Set(
-    commands.flatMap((command) =>
-      partsOf(command)
-        .filter((part) => part.completes === "file")
-        .map(({ long }) => long),
-    ),
-  );
-  const values = new Set(
-    commands.flatMap((command) =>
-      partsOf(command)
-        .filter((part) => part.takesValue && !files.has(part.long))
-        .map(({ long }) => long),
-    ),
-  );
-  const cases = commands.map((command) => {
-    const flags = partsOf(command)
+function namesOf(commands: readonly CommandEntry[]): string {
+  return commands.map(({ name }) => name).join(" ");
+}
+
+function bash(commands: readonly CommandEntry[]): string {
+  const groups = commands.filter(isGroup);
+  const all = allCommands(commands);
+  /** What stands behind which `command --flag`, one line for each way of completing. */
+  const values = new Map<string, string[]>();
+  for (const { words, info } of all) {
+    for (const { long, takesValue, completes } of partsOf(info)) {
+      if (!takesValue) continue;
+      const action = bashAction(completes);
+      values.set(action, [...(values.get(action) ?? []), `"${words} ${long}"`]);
+    }
+  }
+  const flagCases = [...values].map(([action, flags]) => `    ${flags.join("|")}) ${action}; return ;;`);
+  const cases = all.map(({ words, info }) => {
+    const flags = partsOf(info)
       .map(({ long }) => long)
       .join(" ");
-    const words = Array.isArray(command.operand?.completes) ? command.operand.completes.join(" ") : "";
-    const files = command.operand?.completes === "file" ? " _sidelane_files;" : "";
-    const offered = [words, flags].filter(Boolean).join(" ");
-    return `    ${command.name}) COMPREPLY=($(compgen -W "${offered}" -- "$word"));${files} ;;`.replace("; ;;", " ;;");
+    const completes = info.operand?.completes;
+    const offered = [Array.isArray(completes) ? completes.join(" ") : "", flags].filter(Boolean).join(" ");
+    const files = completes === "file" ? " _sidelane_files" : "";
+    return `    "${words}") COMPREPLY=($(compgen -W "${offered}" -- "$word"))${files === "" ? "" : `;${files}`} ;;`;
   });
+  const groupCases = groups.map(
+    ({ name, commands: members }) =>
+      `    "${name} "*) COMPREPLY=($(compgen -W "${namesOf(members)} help --help" -- "$word")) ;;`,
+  );
+  const inGroups =
+    groups.length === 0
+      ? ""
+      : `  case "$command" in
+    ${groups.map(({ name }) => name).join("|")}) command="$command "; [ "$COMP_CWORD" -gt 2 ] && command+="\${COMP_WORDS[2]}" ;;
+  esac
+`;
   return `# bash completion of sidelane; load it with: eval "$(sidelane completion bash)"
 _sidelane_files() {
   compopt -o filenames 2>/dev/null
   COMPREPLY+=($(compgen -f -- "$word"))
 }
 _sidelane() {
-  local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}"
-  case "$before" in
-    ${[...files].join("|")}) _sidelane_files; return ;;
-    ${[...values].join("|")}) COMPREPLY=(); return ;;
-  esac
+  local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" command="\${COMP_WORDS[1]}"
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "${names} help --help --version" -- "$word")); return
+    COMPREPLY=($(compgen -W "${namesOf(commands)} help --help --version" -- "$word")); return
   fi
-  case "\${COMP_WORDS[1]}" in
-${cases.join("\n")}
-    help) COMPREPLY=($(compgen -W "${names}" -- "$word")) ;;
+${inGroups}  case "$command $before" in
+${flagCases.join("\n")}
+  esac
+  case "$command" in
+${[...cases, ...groupCases].join("\n")}
+    help) COMPREPLY=($(compgen -W "${namesOf(commands)}" -- "$word")) ;;
   esac
 }
 complete -F _sidelane sidelane
 `;
 }
 
-function zsh(commands: readonly CommandInfo[]): string {
-  const specs = (parts: readonly Part[]): readonly string[] =>
-    parts.map(({ long, text, takesValue, completes }) => {
-      const value = takesValue ? `:value:${completes === "file" ? "_files" : ""}` : "";
-      return `'*${long}[${escapeZsh(text)}]${value}'`;
-    });
-  const cases = commands.map((command) => {
-    const { operand } = command;
-    const rest =
-      operand === undefined ? [] : [`'*:${operand.name.replace(/[<>.]/gu, "")}:${zshAction(operand.completes)}'`];
-    return `    ${command.name}) _arguments ${[...specs(partsOf(command)), ...rest].join(" ")} ;;`;
-  });
-  const described = commands.map(({ name, summary }) => `'${name}:${escapeZsh(summary)}'`);
+function bashAction(completes: Completion): string {
+  if (completes === "file") return "_sidelane_files";
+  return completes === "nothing" ? "COMPREPLY=()" : `COMPREPLY=($(compgen -W "${completes.join(" ")}" -- "$word"))`;
+}
+
+function zsh(commands: readonly CommandEntry[]): string {
   return `#compdef sidelane
 # zsh completion of sidelane; load it with: eval "$(sidelane completion zsh)"
 _sidelane() {
-  local -a commands=(${[...described, "'help:print help of a command'"].join(" ")})
-  if (( CURRENT == 2 )); then
-    _describe command commands
-    _arguments ${specs([help, version]).join(" ")}
-    return
-  fi
-  local command="\${words[2]}"
-  shift words
-  (( CURRENT-- ))
-  case "$command" in
-${cases.join("\n")}
-    help) _describe command commands ;;
-  esac
+${zshLevel(commands, [help, version], "  ")}
 }
 compdef _sidelane sidelane
 `;
+}
+
+/** What follows one word: the commands that can, and what each of them takes. */
+function zshLevel(commands: readonly CommandEntry[], flags: readonly Part[], indent: string): string {
+  const described = commands.map(({ name, summary }) => `'${name}:${escapeZsh(summary)}'`);
+  const cases = commands.map((command) => `  ${command.name})${zshCommand(command, `${indent}    `)} ;;`);
+  const lines = [
+    `local -a commands=(${[...described, "'help:print help of a command'"].join(" ")})`,
+    "if (( CURRENT == 2 )); then",
+    "  _describe command commands",
+    `  _arguments ${zshSpecs(flags).join(" ")}`,
+    "  return",
+    "fi",
+    'local command="${words[2]}"',
+    "shift words",
+    "(( CURRENT-- ))",
+    'case "$command" in',
+    ...cases,
+    "  help) _describe command commands ;;",
+    "esac",
+  ];
+  return lines.map((line) => indent + line).join("\n");
+}
+
+function zshCommand(command: CommandEntry, indent: string): string {
+  if (isGroup(command)) return `\n${zshLevel(command.commands, [help], indent)}`;
+  const { operand } = command;
+  const rest =
+    operand === undefined ? [] : [`'*:${operand.name.replace(/[<>.]/gu, "")}:${zshAction(operand.completes)}'`];
+  return ` _arguments ${[...zshSpecs(partsOf(command)), ...rest].join(" ")}`;
+}
+
+function zshSpecs(parts: readonly Part[]): readonly string[] {
+  return parts.map(({ long, text, takesValue, completes }) => {
+    const value = takesValue ? `:value:${zshAction(completes)}` : "";
+    return `'*${long}[${escapeZsh(text)}]${value}'`;
+  });
 }
 
 function zshAction(completes: Completion): string {
@@ -123,27 +152,52 @@ function escapeZsh(text: string): string {
   return text.replaceAll("'", String.raw`'\''`).replaceAll(/[[\]:]/gu, String.raw`\$&`);
 }
 
-function fish(commands: readonly CommandInfo[]): string {
-  const quote = (text: string): string => `'${text.replaceAll(/['\\]/gu, String.raw`\$&`)}'`;
+function fish(commands: readonly CommandEntry[]): string {
   const lines = [
     "# fish completion of sidelane; load it with: sidelane completion fish | source",
     "complete -c sidelane -f",
+    ...fishNames("__fish_use_subcommand", commands),
   ];
-  for (const { name, summary } of [...commands, { name: "help", summary: "print help of a command" }]) {
-    lines.push(`complete -c sidelane -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`);
-  }
   for (const { long, text } of [help, version]) {
-    lines.push(`complete -c sidelane -n __fish_use_subcommand -l ${long.slice(2)} -d ${quote(text)}`);
+    lines.push(`complete -c sidelane -n __fish_use_subcommand -l ${long.slice(2)} -d ${quoteFish(text)}`);
   }
   for (const command of commands) {
-    const when = `-n '__fish_seen_subcommand_from ${command.name}'`;
-    for (const { long, text, takesValue, completes } of partsOf(command)) {
-      const value = completes === "file" ? " -r -F" : takesValue ? " -x" : "";
-      lines.push(`complete -c sidelane ${when} -l ${long.slice(2)}${value} -d ${quote(text)}`);
-    }
-    const completes = command.operand?.completes;
-    if (completes === "file") lines.push(`complete -c sidelane ${when} -F`);
-    else if (Array.isArray(completes)) lines.push(`complete -c sidelane ${when} -a ${quote(completes.join(" "))}`);
+    const seen = `__fish_seen_subcommand_from ${command.name}`;
+    if (isGroup(command)) lines.push(...fishGroup(seen, command));
+    else lines.push(...fishCommand(seen, command));
   }
   return `${lines.join("\n")}\n`;
+}
+
+function fishNames(when: string, commands: readonly CommandEntry[]): readonly string[] {
+  return [...commands, { name: "help", summary: "print help of a command" }].map(
+    ({ name, summary }) => `complete -c sidelane -n ${quoteFish(when)} -a ${name} -d ${quoteFish(summary)}`,
+  );
+}
+
+function fishGroup(seen: string, { commands }: CommandGroup): readonly string[] {
+  const none = `${seen}; and not __fish_seen_subcommand_from ${namesOf(commands)} help`;
+  const inner = commands.flatMap((one) => fishCommand(`${seen}; and __fish_seen_subcommand_from ${one.name}`, one));
+  return [...fishNames(none, commands), ...inner];
+}
+
+function fishCommand(seen: string, command: CommandInfo): readonly string[] {
+  const when = `-n ${quoteFish(seen)}`;
+  const lines = partsOf(command).map(({ long, text, takesValue, completes }) => {
+    const value = takesValue ? fishAction(completes) : "";
+    return `complete -c sidelane ${when} -l ${long.slice(2)}${value} -d ${quoteFish(text)}`;
+  });
+  const completes = command.operand?.completes;
+  if (completes === "file") lines.push(`complete -c sidelane ${when} -F`);
+  else if (Array.isArray(completes)) lines.push(`complete -c sidelane ${when} -a ${quoteFish(completes.join(" "))}`);
+  return lines;
+}
+
+function fishAction(completes: Completion): string {
+  if (completes === "file") return " -r -F";
+  return completes === "nothing" ? " -x" : ` -x -a ${quoteFish(completes.join(" "))}`;
+}
+
+function quoteFish(text: string): string {
+  return /^\w+$/u.test(text) ? text : `'${text.replaceAll(/['\\]/gu, String.raw`\$&`)}'`;
 }

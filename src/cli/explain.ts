@@ -3,22 +3,20 @@ import { loadConfig } from "../config/load-config.ts";
 import { loadTable } from "../config/load-table.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
-import { DEFAULT_CARRIERS } from "../config/proxy-config.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import { CompiledTable } from "../routing/compiled-table.ts";
-import { explain } from "../routing/explain.ts";
 import type { Explanation } from "../routing/explain.ts";
 import { explanationText } from "../routing/explain-text.ts";
+import { hostHeader } from "./asked-view.ts";
 import { MisuseError, RefusedError } from "./command.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
-import { carrierName, findKey } from "./find-key.ts";
-import { explainWith } from "./policy.ts";
+import { explainPlain, explainWith } from "./policy.ts";
+import type { Asked } from "./policy.ts";
 import { readFile } from "./read-file.ts";
 
 /** `sidelane explain`: prints the decision and the way to it. */
 export async function explainCommand(flags: FlagValues): Promise<ExitCode> {
-  const service = parseService(String(flags["service"]));
-  const headers = ((flags["header"] ?? []) as readonly string[]).map(parseHeader);
+  const asked = parseAsked(flags);
   const configFile = flags["config"] as string | undefined;
   const config = configFile === undefined ? undefined : readConfig(configFile);
   const tableFile = (flags["table"] as string | undefined) ?? config?.table.file;
@@ -28,8 +26,7 @@ export async function explainCommand(flags: FlagValues): Promise<ExitCode> {
     );
   }
   const table = readTable(tableFile);
-  const explanation =
-    config === undefined ? explainPlain(table, service, headers) : explainWith(config, table, { service, headers });
+  const explanation = config === undefined ? explainWithout(table, asked) : explainAsConfigured(config, table, asked);
   process.stdout.write(
     flags["json"] === true ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation, paint),
   );
@@ -41,18 +38,29 @@ const paint = {
   faint: (text: string) => styleText("dim", text, { stream: process.stdout }),
 };
 
-function explainPlain(
-  table: CompiledTable,
-  service: string,
-  headers: readonly (readonly [string, string])[],
-): Explanation {
-  return explain({
-    table,
-    policy: { direction: "outbound", self: false, onUnknownKey: "baseline" },
-    service,
-    carriers: DEFAULT_CARRIERS.map(carrierName),
-    ...findKey(DEFAULT_CARRIERS, headers),
-  });
+function parseAsked(flags: FlagValues): Asked {
+  const { service, path, caller } = flags as Readonly<Record<string, string | undefined>>;
+  return {
+    headers: ((flags["header"] ?? []) as readonly string[]).map(parseHeader),
+    ...(service === undefined ? {} : { service: parseService(service) }),
+    ...(path === undefined ? {} : { path }),
+    ...(caller === undefined ? {} : { caller }),
+  };
+}
+
+function explainAsConfigured(config: ProxyConfig, table: CompiledTable, asked: Asked): Explanation {
+  const explained = explainWith(config, table, asked);
+  if (!explained.ok) throw new MisuseError(`error: ${explained.detail}`);
+  return explained.explanation;
+}
+
+function explainWithout(table: CompiledTable, asked: Asked): Explanation {
+  const service = asked.service ?? hostHeader(asked.headers);
+  if (service === undefined) throw new MisuseError("error: name the service with --service <name>");
+  if (asked.caller !== undefined) {
+    throw new MisuseError("error: --caller matters to listeners with edge: true, name the config with --config <file>");
+  }
+  return explainPlain(table, { ...asked, service });
 }
 
 /** A name or an authority; a table lookup of anything else could only ever say "not in the table". */

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { completionScript } from "./completion.ts";
+import { allCommands, isGroup } from "./command.ts";
 import { renderCommandDocs } from "./command-docs.ts";
 import { commands } from "./commands.ts";
 import { buildProgram } from "./program.ts";
@@ -31,6 +32,15 @@ describe("help", () => {
     expect(out).toMatch(/^Examples?:$/mu);
     expect((await output(["help", name])).out).toBe(out);
   });
+
+  const members = commands.filter(isGroup).flatMap(({ name, commands: inner }) => inner.map((one) => [name, one.name]));
+
+  test.each(members)("of %s %s", async (group, name) => {
+    const { out } = await output([group, name, "--help"]);
+    await expect(out).toMatchFileSnapshot(golden(`help-${group}-${name}`));
+    expect(out).toMatch(/^Examples?:$/mu);
+    expect((await output([group, "help", name])).out).toBe(out);
+  });
 });
 
 describe("a slip of the keyboard", () => {
@@ -41,6 +51,11 @@ describe("a slip of the keyboard", () => {
     [["demo", "now"], "too many arguments"],
     [["check"], "missing required argument 'file'"],
     [["proxy"], "required option '--config <file>' not specified"],
+    [["key"], "Usage: sidelane key [options] [command]"],
+    [["key", "sing"], "Did you mean sign?"],
+    [["key", "sign", "--sandbx", "pr-7"], "Did you mean --sandbox?"],
+    [["key", "generate", "--out", "k1"], "required option '--algorithm <name>' not specified"],
+    [["key", "generate", "--out", "k1", "--algorithm", "rsa"], "Allowed choices are hmac, ed25519."],
   ])("%j: %s", async (argv, message) => {
     const { out, err } = await output(argv);
     expect(err).toContain(message);
@@ -52,9 +67,9 @@ describe("completion", () => {
   test.each(["bash", "zsh", "fish"])("for %s names every command and flag", async (shell) => {
     const script = completionScript(shell, commands);
     await expect(script).toMatchFileSnapshot(golden(`completion-${shell}`));
-    for (const { name, flags } of commands) {
-      expect(script).toContain(name);
-      for (const flag of flags) expect(script).toContain(flag.flags.split(" ")[0]?.replace(/^--/u, ""));
+    for (const { words, info } of allCommands(commands)) {
+      for (const word of words.split(" ")) expect(script).toContain(word);
+      for (const flag of info.flags) expect(script).toContain(flag.flags.split(" ")[0]?.replace(/^--/u, ""));
     }
   });
 
@@ -71,13 +86,20 @@ describe("completion", () => {
     expect(complete("sidelane", "check", "program.")).toEqual(["program.test.ts", "program.ts"]);
     expect(complete("sidelane", "proxy", "--config", "program.te")).toEqual(["program.test.ts"]);
     expect(complete("sidelane", "completion", "z")).toEqual(["zsh"]);
+    expect(complete("sidelane", "k")).toEqual(["key"]);
+    expect(complete("sidelane", "key", "")).toEqual(["--help", "generate", "help", "sign", "verify"]);
+    expect(complete("sidelane", "key", "v")).toEqual(["verify"]);
+    expect(complete("sidelane", "key", "generate", "--")).toEqual(["--algorithm", "--help", "--out"]);
+    expect(complete("sidelane", "key", "sign", "--algorithm", "")).toEqual(["ed25519", "hmac"]);
+    expect(complete("sidelane", "key", "sign", "--key", "program.te")).toEqual(["program.test.ts"]);
+    expect(complete("sidelane", "key", "sign", "--expires", "")).toEqual([]);
   });
 });
 
 test("the generated page has every command and flag", () => {
   const page = renderCommandDocs();
-  for (const { name, flags } of commands) {
-    expect(page).toContain(`## sidelane ${name}`);
-    for (const flag of flags) expect(page).toContain(flag.flags);
+  for (const { words, info } of allCommands(commands)) {
+    expect(page).toContain(`## sidelane ${words}`);
+    for (const flag of info.flags) expect(page).toContain(flag.flags);
   }
 });

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
-import type { CommandInfo, ExitCode, Flag, FlagValues } from "./command.ts";
+import { isGroup } from "./command.ts";
+import type { CommandEntry, ExitCode, Flag, FlagValues } from "./command.ts";
 
 /** Where a help text goes; tests catch it. */
 export interface ProgramOutput {
@@ -17,7 +18,7 @@ const exitCodes = "Exit codes: 0 done, 1 said no, 2 misused.";
  * the exit code of a command that ran goes to `done`.
  */
 export function buildProgram(
-  commands: readonly CommandInfo[],
+  commands: readonly CommandEntry[],
   version: string,
   output: ProgramOutput,
   done: (code: ExitCode) => void,
@@ -33,28 +34,34 @@ export function buildProgram(
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText("after", `\nExample:\n  sidelane demo\n\n${exitCodes}`);
-  for (const info of commands) {
-    const command = program
-      .command(info.name)
-      .summary(info.summary)
-      .description(info.text)
+  const add = (parent: Command, words: string, entry: CommandEntry): Command => {
+    const command = parent
+      .command(entry.name)
+      .summary(entry.summary)
+      .description(entry.text)
       .helpOption("-h, --help", "print help")
       .configureHelp(settings)
-      .addHelpText("after", `\n${exampleText(info)}`)
-      .showHelpAfterError(`Run 'sidelane ${info.name} --help' for what it takes.`);
-    for (const flag of info.flags) command.addOption(toOption(flag));
-    if (info.operand !== undefined) command.argument(info.operand.name, info.operand.text);
-    command.action(async () => {
-      requireFlags(command, info.flags);
-      done(await info.run(command.args, command.opts<FlagValues>()));
+      .addHelpText("after", `\n${exampleText(entry)}`)
+      .showHelpAfterError(`Run '${words} --help' for what it takes.`);
+    if (isGroup(entry)) {
+      for (const one of entry.commands) add(command, `${words} ${one.name}`, one);
+      return command;
+    }
+    for (const flag of entry.flags) command.addOption(toOption(flag));
+    if (entry.operand !== undefined) command.argument(entry.operand.name, entry.operand.text);
+    return command.action(async () => {
+      requireFlags(command, entry.flags);
+      done(await entry.run(command.args, command.opts<FlagValues>()));
     });
-  }
+  };
+  for (const entry of commands) add(program, `sidelane ${entry.name}`, entry);
   return program;
 }
 
 function toOption(flag: Flag): Option {
   const option = new Option(flag.flags, flag.required === true ? `${flag.text} (required)` : flag.text);
   if (flag.env !== undefined) option.env(flag.env);
+  if (Array.isArray(flag.completes)) option.choices(flag.completes);
   if (flag.repeats === true) {
     option.argParser((value: string, list: readonly string[] | undefined) => [...(list ?? []), value]);
   }
@@ -70,8 +77,9 @@ function requireFlags(command: Command, flags: readonly Flag[]): void {
   }
 }
 
-/** The examples of a command, as help shows them. */
-function exampleText({ examples }: CommandInfo): string {
+/** The examples of a command, or one of each in a group, as help shows them. */
+function exampleText(entry: CommandEntry): string {
+  const examples = isGroup(entry) ? entry.commands.flatMap((one) => one.examples.slice(0, 1)) : entry.examples;
   const title = examples.length === 1 ? "Example:" : "Examples:";
   return [title, ...examples.flatMap(({ line, text }) => [`  # ${text}`, `  ${line}`])].join("\n");
 }

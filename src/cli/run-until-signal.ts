@@ -3,9 +3,10 @@ import type { ExitCode } from "./command.ts";
 
 /** A proxy that runs: in this process, or in workers. */
 export interface Running {
-  /** `host:port` as bound: of each listener by name, and of the admin server. */
+  /** `host:port` as bound: of each listener by name, of the admin server, and of the port for the app if there is one. */
   readonly listeners: Readonly<Record<string, string>>;
   readonly admin: string;
+  readonly ownership: string | undefined;
   /** Readiness fails at once; resolves when running exchanges have finished or their time is up, and all is closed. */
   drain(): Promise<void>;
 }
@@ -40,9 +41,10 @@ export async function runUntilSignal(
 
   try {
     const running = await start(stop);
-    const { listeners, admin } = running;
-    log.info("listening", { ...listeners, admin });
-    process.send?.({ kind: "listening", listeners, admin });
+    const { listeners, admin, ownership } = running;
+    const own = { admin, ...(ownership === undefined ? {} : { ownership }) };
+    log.info("listening", { ...listeners, ...own });
+    process.send?.({ kind: "listening", listeners, ...own });
 
     const why = await ending.promise;
     log.info("draining", { why });

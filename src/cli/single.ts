@@ -2,7 +2,10 @@ import { startAdmin } from "../admin/server.ts";
 import type { Log } from "../base/log.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { PreloadedTable } from "../table/file-source.ts";
+import { NO_JOURNAL } from "../telemetry/journal-entry.ts";
+import { mergeLostKeys } from "../telemetry/lost-keys.ts";
 import { adminBackend } from "./backend.ts";
+import { openOwnership } from "./ownership.ts";
 import type { Running } from "./run-until-signal.ts";
 import { startSidecar } from "./sidecar.ts";
 
@@ -22,22 +25,30 @@ export async function startSingle(
     metrics: () => sidecar.telemetry.scrape(),
     tableStatus: () => sidecar.source.status(),
     connections: () => sidecar.connections(),
+    journal: async (filter) => sidecar.telemetry.journal?.report(filter) ?? NO_JOURNAL,
+    lostKeys: async () => sidecar.telemetry.lostKeys?.describe() ?? mergeLostKeys([]),
     drain() {
       draining = true;
       stop("POST /drain");
     },
   });
-  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
+  const ownership = await openOwnership(config, sidecar.cell, log).catch(async (error: unknown) => {
     await sidecar.close();
+    throw error;
+  });
+  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
+    await Promise.all([sidecar.close(), ownership?.close()]);
     throw error;
   });
   return {
     listeners: Object.fromEntries(sidecar.proxy.addresses),
     admin: admin.address,
+    ownership: ownership?.address,
     async drain() {
       draining = true;
+      ownership?.drain();
       await sidecar.drain();
-      await admin.close();
+      await Promise.all([admin.close(), ownership?.close()]);
     },
   };
 }

@@ -1,8 +1,9 @@
 // `workers: N`: N processes that share the listeners (SO_REUSEPORT), and this one, which carries no request.
 //
 // Guarantees: a worker that crashes is started anew, at once and then with back-off; the others go on meanwhile. The admin
-// server answers for all: metrics are merged at scrape, connections added up, and `GET /table` tells the state of the worker
-// that is furthest behind, so that "applied" means applied everywhere. A drain ends every worker before this process.
+// server answers for all: metrics and journals are merged when they are asked for, connections added up, and `GET /table`
+// tells the state of the worker that is furthest behind, so that "applied" means applied everywhere. A drain ends every
+// worker before this process.
 
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -15,21 +16,26 @@ import type { Log } from "../base/log.ts";
 import { silentLog } from "../base/log.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { TableStatus } from "../table/status.ts";
+import type { JournalFilter, JournalReport } from "../telemetry/journal-entry.ts";
+import { mergeLostKeys } from "../telemetry/lost-keys.ts";
+import type { LostKeysReport } from "../telemetry/lost-keys.ts";
 import { Telemetry } from "../telemetry/metrics.ts";
-import type { TelemetrySnapshot } from "../telemetry/metrics.ts";
 import { adminBackend } from "./backend.ts";
 import { mergeConnections } from "./merge-connections.ts";
+import { openOwnership } from "./ownership.ts";
+import { mergeJournals } from "./merge-journals.ts";
+import { PendingQuestions } from "./questions.ts";
 import type { Running } from "./run-until-signal.ts";
 import { followTable } from "./sidecar.ts";
-import type { FromWorker, ToWorker } from "./worker-messages.ts";
+import type { FromWorker, Question, Questions, ToWorker } from "./worker-messages.ts";
 
 /** Before a crashed worker is started again; doubled with each crash in a row. */
 const RESTART_MS = 100;
 const RESTART_MS_MAX = 10_000;
 /** A worker that has lived this long has recovered. */
 const SETTLED_MS = 30_000;
-/** A worker that does not answer a scrape by then is left out of it. */
-const SNAPSHOT_MS = 2_000;
+/** A worker that does not answer a question by then is left out of the answer. */
+const QUESTION_MS = 2_000;
 /** After its own drain deadline a worker gets this long before it is killed. */
 const GRACE_MS = 5_000;
 
@@ -39,8 +45,7 @@ interface Worker {
   readonly number: number;
   readonly process: ChildProcess;
   readonly startedMs: number;
-  /** Answers awaited, by id. */
-  readonly snapshots: Map<number, (snapshot: TelemetrySnapshot | undefined) => void>;
+  readonly questions: PendingQuestions;
   table: TableStatus | undefined;
   connections: ConnectionsReport | undefined;
 }
@@ -67,22 +72,30 @@ export async function startSupervisor(config: ProxyConfig, log: Log, stop: (why:
     metrics: () => supervisor.metrics(),
     tableStatus: () => supervisor.tableStatus(source.status()),
     connections: () => supervisor.connections(),
+    journal: (filter) => supervisor.journal(filter),
+    lostKeys: () => supervisor.lostKeys(),
     drain() {
       draining = true;
       stop("POST /drain");
     },
   });
-  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
+  const ownership = await openOwnership(config, cell, log).catch(async (error: unknown) => {
     await Promise.all([supervisor.drain(), source.close()]);
+    throw error;
+  });
+  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
+    await Promise.all([supervisor.drain(), source.close(), ownership?.close()]);
     throw error;
   });
   return {
     listeners,
     admin: admin.address,
+    ownership: ownership?.address,
     async drain() {
       draining = true;
+      ownership?.drain();
       await supervisor.drain();
-      await Promise.all([admin.close(), source.close()]);
+      await Promise.all([admin.close(), source.close(), ownership?.close()]);
     },
   };
 }
@@ -94,7 +107,6 @@ class Supervisor {
   readonly #instanceId = randomBytes(8).toString("hex");
   #config: ProxyConfig;
   #draining = false;
-  #lastId = 0;
 
   constructor(config: ProxyConfig, log: Log) {
     this.#config = config;
@@ -127,8 +139,15 @@ class Supervisor {
   }
 
   async metrics(): Promise<string> {
-    const answers = await Promise.all([...this.#workers.values()].map((worker) => this.#snapshot(worker)));
-    return Telemetry.mergeAndFormat(answers.filter((answer) => answer !== undefined));
+    return Telemetry.mergeAndFormat(await this.#askAll("snapshot", null));
+  }
+
+  async journal(filter: JournalFilter): Promise<JournalReport> {
+    return mergeJournals(await this.#askAll("journal", filter), filter.limit);
+  }
+
+  async lostKeys(): Promise<LostKeysReport> {
+    return mergeLostKeys(await this.#askAll("lostKeys", null));
   }
 
   connections(): ConnectionsReport {
@@ -166,7 +185,7 @@ class Supervisor {
       number,
       process: child,
       startedMs: performance.now(),
-      snapshots: new Map(),
+      questions: new PendingQuestions((message) => this.#send(worker, message), QUESTION_MS),
       table: undefined,
       connections: undefined,
     };
@@ -181,8 +200,8 @@ class Supervisor {
           return resolve(message.listeners);
         case "refused":
           return reject(new Error(message.message));
-        case "snapshot":
-          return worker.snapshots.get(message.id)?.(message.snapshot);
+        case "answer":
+          return worker.questions.answered(message.id, message.answer);
         case "report":
           worker.table = message.table;
           worker.connections = message.connections;
@@ -193,7 +212,7 @@ class Supervisor {
       this.#workers.delete(number);
       const how = signal ?? `code ${code}`;
       reject(new Error(`worker ${number} ended with ${how} before it was ready`));
-      for (const giveUp of worker.snapshots.values()) giveUp(undefined);
+      worker.questions.giveUp();
       if (listening && !this.#draining) this.#restartLater(number, how, performance.now() - worker.startedMs);
     });
     this.#send(worker, { kind: "start", config: this.#config, worker: number, instanceId: this.#instanceId });
@@ -214,16 +233,11 @@ class Supervisor {
     }, delayMs).unref();
   }
 
-  async #snapshot(worker: Worker): Promise<TelemetrySnapshot | undefined> {
-    const id = ++this.#lastId;
-    const { promise, resolve } = Promise.withResolvers<TelemetrySnapshot | undefined>();
-    const timer = setTimeout(() => resolve(undefined), SNAPSHOT_MS);
-    worker.snapshots.set(id, resolve);
-    this.#send(worker, { kind: "snapshot", id });
-    const snapshot = await promise;
-    clearTimeout(timer);
-    worker.snapshots.delete(id);
-    return snapshot;
+  /** The answers of the workers that answer. */
+  async #askAll<Q extends Question>(question: Q, about: Questions[Q]["about"]): Promise<Questions[Q]["answer"][]> {
+    const workers = [...this.#workers.values()];
+    const answers = await Promise.all(workers.map((worker) => worker.questions.ask(question, about)));
+    return answers.filter((answer) => answer !== undefined);
   }
 
   #send(worker: Worker, message: ToWorker): void {

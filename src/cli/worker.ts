@@ -2,11 +2,13 @@
 // a supervisor that is gone, whatever ended it, drains its workers.
 
 import type { LogFields } from "../base/log.ts";
+import { NO_JOURNAL } from "../telemetry/journal-entry.ts";
+import { mergeLostKeys } from "../telemetry/lost-keys.ts";
 import { ProcessLog } from "../telemetry/process-log.ts";
 import { startSidecar } from "./sidecar.ts";
 import type { Sidecar } from "./sidecar.ts";
 import { REPORT_MS } from "./worker-messages.ts";
-import type { FromWorker, ToWorker } from "./worker-messages.ts";
+import type { AskMessage, FromWorker, Question, Questions, ToWorker } from "./worker-messages.ts";
 
 let sidecar: Sidecar | undefined;
 let log: ProcessLog | undefined;
@@ -28,9 +30,9 @@ async function receive(message: ToWorker): Promise<void> {
   switch (message.kind) {
     case "start":
       return start(message);
-    case "snapshot":
+    case "ask":
       if (sidecar === undefined) return;
-      return tell({ kind: "snapshot", id: message.id, snapshot: await sidecar.telemetry.snapshot() });
+      return tell({ kind: "answer", id: message.id, answer: await answerTo(message, sidecar) });
     case "drain":
       return end("the supervisor drains");
   }
@@ -51,6 +53,17 @@ async function start({ config, worker, instanceId }: Extract<ToWorker, { kind: "
   } catch (error) {
     tell({ kind: "refused", message: error instanceof Error ? error.message : String(error) });
     process.exit(1);
+  }
+}
+
+async function answerTo(message: AskMessage, { telemetry }: Sidecar): Promise<Questions[Question]["answer"]> {
+  switch (message.question) {
+    case "snapshot":
+      return telemetry.snapshot();
+    case "journal":
+      return telemetry.journal?.report(message.about) ?? NO_JOURNAL;
+    case "lostKeys":
+      return telemetry.lostKeys?.describe() ?? mergeLostKeys([]);
   }
 }
 

@@ -1,0 +1,21 @@
+import { type KeyFault, readSigningKey, readVerifyingKey } from "../../protocol/signed-key/read-signing-key.ts";
+import { type SigningAlgorithm, SigningKey } from "../../protocol/signed-key/signing-key.ts";
+import { RefusedError } from "../command.ts";
+import { readFile } from "../read-file.ts";
+
+/** The signing key in a file. Without an algorithm, by what the file holds: PEM is for Ed25519, all else a secret. */
+export function readKeyFile(id: string, algorithm: SigningAlgorithm | undefined, file: string): SigningKey {
+  const bytes = readFile(file);
+  const guessed = bytes.includes("-----BEGIN ") ? "ed25519" : "hmac";
+  return found(file, readSigningKey(id, algorithm ?? guessed, bytes));
+}
+
+/** The signing key in a file that a sidecar's config names, if the sidecar would take it. */
+export function readSidecarKeyFile(id: string, algorithm: SigningAlgorithm, file: string): SigningKey {
+  return found(file, readVerifyingKey(id, algorithm, readFile(file)));
+}
+
+function found(file: string, key: SigningKey | KeyFault): SigningKey {
+  if (key instanceof SigningKey) return key;
+  throw new RefusedError(`${file}: ${key.problem}, ${key.hint}`);
+}
