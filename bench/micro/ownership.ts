@@ -27,7 +27,7 @@ function tableOf(sandboxes: number): CompiledTable {
 }
 
 const table = tableOf(SANDBOXES);
-const slice = tableOf(1000);
+const small = tableOf(1000);
 const cell = new TableCell();
 cell.publish(table);
 
@@ -96,9 +96,9 @@ export const benches: readonly Bench[] = [
     name: "ownership: the rule, 1,000 sandboxes",
     run(iterations) {
       for (let i = 0; i < iterations; i++) {
-        for (const claims of ownershipRule(slice, "checkout")) {
-          if (claims.length !== 1000) throw new Error("claims are missing");
-        }
+        let claims = 0;
+        for (const some of ownershipRule(small, "checkout")) claims += some.length;
+        if (claims !== 1000) throw new Error("claims are missing");
       }
     },
   },

@@ -37,9 +37,10 @@ export class EventStream {
 
   /** A sign of life; false: the reader has not caught up since the last one. */
   beat(): boolean {
-    if (this.ready) return this.#response.write(": \n\n") || true;
-    if (this.#blocked) return false;
-    this.#blocked = true;
+    if (!this.ready) {
+      if (this.#blocked) return false;
+      this.#blocked = true;
+    } else this.#response.write(": \n\n");
     return true;
   }
 

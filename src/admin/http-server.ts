@@ -166,8 +166,8 @@ async function serve<Backend>(
     answer = problemAnswer(500, "the request failed inside Sidelane; its log says more");
   }
   if (answer === undefined) return;
-  // What is left of a body that is too large would be taken for the next request.
-  const last = !server.listening || answer.status === 413;
+  // What is left of a body that is too large would be taken for the next request; behind a stream there is none.
+  const last = !server.listening || answer.status === 413 || "stream" in answer;
   const head = {
     server: "sidelane",
     "content-type": answer.contentType,

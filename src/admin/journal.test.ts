@@ -56,12 +56,14 @@ test("hands on what was asked", async () => {
   await ask("?since=2026-01-02T03:04:05.000750Z&limit=100000");
   await ask("?since=2026-01-02T05:04:05%2B02:00&trace=&key=");
   await ask("?since=2026-01-02T05:04:05+02:00");
+  await ask("?trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
   const sinceMs = Date.UTC(2026, 0, 2, 3, 4, 5);
   expect(filters).toEqual([
     { trace: "4bf92f3577b34da6a3ce929d0e0e4736", key: "grün", limit: 7, sinceMs },
     { limit: 100_000, sinceMs: sinceMs + 0.75 },
     { limit: 100, sinceMs },
     { limit: 100, sinceMs },
+    { limit: 100, trace: "4bf92f3577b34da6a3ce929d0e0e4736" },
   ]);
 });
 

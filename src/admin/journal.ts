@@ -1,3 +1,4 @@
+import { traceIdOf } from "../telemetry/journal-entry.ts";
 import type { JournalFilter } from "../telemetry/journal-entry.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { Answer } from "./answer.ts";
@@ -11,7 +12,7 @@ const LIMIT_MAX = 100_000;
 
 /** What `GET /journal` may be asked. */
 export const journalParameters: readonly Parameter[] = [
-  { name: "trace", doc: "trace id, as in 4bf92f3577b34da6a3ce929d0e0e4736" },
+  { name: "trace", doc: "trace id, as in 4bf92f3577b34da6a3ce929d0e0e4736, or a whole traceparent" },
   { name: "key", doc: "routing key" },
   {
     name: "since",
@@ -44,7 +45,7 @@ function parseFilter(query: Query, nowMs: number): JournalFilter | Answer {
   }
   return {
     limit,
-    ...(trace === undefined ? {} : { trace }),
+    ...(trace === undefined ? {} : { trace: traceIdOf(trace) }),
     ...(key === undefined ? {} : { key }),
     ...(sinceMs === undefined ? {} : { sinceMs }),
   };

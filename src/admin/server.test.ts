@@ -1,3 +1,4 @@
+// The admin server as its clients see it. Long because all of it asks one server before one made-up sidecar.
 import { Agent, request } from "node:http";
 import type { IncomingHttpHeaders } from "node:http";
 import { connect } from "node:net";

@@ -4,8 +4,8 @@ import { join } from "node:path";
 
 /** What the demo's table says: addresses are `host:port`. */
 export interface ShopTable {
-  /** Where recommend's sidecar listens; front's outbound listener looks it up by name. */
-  readonly recommend: string;
+  /** Where the sidecars of services listen that others call by name, through their outbound listeners. */
+  readonly called: { readonly front: string; readonly checkout: string; readonly recommend: string };
   /** For each sandbox the service it changes and where its copy's sidecar listens. */
   readonly sandboxes: readonly { readonly name: string; readonly service: string; readonly endpoint: string }[];
   /** Members of the group `release-42`. */
@@ -26,22 +26,22 @@ export function writeTable(directory: string, table: ShopTable): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 12);
 }
 
-function renderTable(table: ShopTable): string {
+function renderTable({ called, sandboxes, release42 }: ShopTable): string {
   const lines = [
     "# The routing table of the demo. Edit it while the demo runs: all sidecars take it over at once.",
-    "services:",
-    "  front:",
-    "  checkout:",
+    "services: # those with a baseline are called by their name, through the caller's outbound listener",
+    `  front: { baseline: [${called.front}] }`,
+    `  checkout: { baseline: [${called.checkout}] }`,
     "  pricing:",
-    "  recommend:",
-    `    baseline: [${table.recommend}] # front calls it by its name, through its outbound listener`,
+    `  recommend: { baseline: [${called.recommend}] }`,
+    "  till:",
   ];
-  if (table.sandboxes.length > 0) lines.push("sandboxes:");
-  for (const { name, service, endpoint } of table.sandboxes) {
+  if (sandboxes.length > 0) lines.push("sandboxes:");
+  for (const { name, service, endpoint } of sandboxes) {
     lines.push(`  ${name}:`, "    services:", `      ${service}: [${endpoint}]`);
   }
-  if (table.release42.length > 0) {
-    lines.push("groups:", `  release-42: { sandboxes: [${table.release42.join(", ")}] }`);
+  if (release42.length > 0) {
+    lines.push("groups:", `  release-42: { sandboxes: [${release42.join(", ")}] }`);
   }
   return `${lines.join("\n")}\n`;
 }

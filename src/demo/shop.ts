@@ -1,29 +1,17 @@
+import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { extname, join } from "node:path";
+import { extname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { Child } from "./child.ts";
+import { readOrder } from "./order.ts";
+import type { OrderResult } from "./order.ts";
+import { shareLink, writeSecret } from "./share-link.ts";
+import { baselinePlans, configPath, sandboxPlans, scenePlans, sidecarConfig } from "./shop-plan.ts";
+import type { Plan, Service } from "./shop-plan.ts";
 import { tablePath, writeTable } from "./shop-table.ts";
 import type { ShopTable } from "./shop-table.ts";
-
-/** The services in the order in which a request passes them. */
-export const services = ["front", "checkout", "pricing", "recommend"] as const;
-/** Name of a service of the shop. */
-export type Service = (typeof services)[number];
-
-/** One instance of a service: `instance` is `baseline` or the sandbox; `env` is what a sandbox's build changes. */
-interface Plan {
-  readonly service: Service;
-  readonly instance: string;
-  readonly env: Readonly<Record<string, string>>;
-}
-
-const baselinePlans: readonly Plan[] = services.map((service) => ({ service, instance: "baseline", env: {} }));
-const sandboxPlans: readonly Plan[] = [
-  { service: "checkout", instance: "pr-7", env: { GIFT_WRAP: "yes" } },
-  { service: "pricing", instance: "pr-9", env: { DISCOUNT_PERCENT: "10" } },
-  { service: "recommend", instance: "pr-11", env: { FIRST_THOUGHT: "lemon" } },
-];
 
 /** A running instance: the app and the sidecar beside it. Addresses are `host:port`. */
 interface Instance {

@@ -9,7 +9,7 @@ export const WATCHED = 32;
 export const PLAIN = 0;
 
 /** The id of the n-th watched field, which has the id `fixed` of its own as well (`PLAIN`: none). */
-export function watchedId(number: number, fixed: number = PLAIN): number {
+function watchedId(number: number, fixed: number = PLAIN): number {
   return WATCHED * (number + 1) + fixed;
 }
 

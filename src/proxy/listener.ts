@@ -193,10 +193,16 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
 
   /** The first bytes have told what a connection speaks: whoever speaks that takes it over, with these bytes. */
   handOver(from: Connection, protocol: Exclude<Detected, "undecided">, bytes: Uint8Array, end: number): void {
-    const next = protocol === "tls" ? new Tunnel(from.wire, this, true) : this.#open(from.wire, protocol);
+    const next = this.#ownerOf(from.wire, protocol);
     next.index = from.index;
     this.#connections[from.index] = next;
     next.wire.owner.onBytes(bytes, end);
+  }
+
+  #ownerOf(wire: Wire, protocol: Exclude<Detected, "undecided">): Connection {
+    // At the edge nothing goes on unread: what is no HTTP is refused as what it would have to be.
+    if (this.#callers !== undefined && protocol !== "http2") return new Http1Downstream(wire, this);
+    return protocol === "tls" ? new Tunnel(wire, this, true) : this.#open(wire, protocol);
   }
 
   #turnAway(socket: Socket, reason: "draining" | "connection-limit" | "tls-required", tell: boolean): void {

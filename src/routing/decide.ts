@@ -26,7 +26,7 @@ export interface Decision {
   readonly reason: DecisionReason;
   /** Name of the service, "" when an outbound authority is not in the table. */
   readonly service: string;
-  /** Who answers: "baseline", the name of a sandbox, or "passthrough" for what is not in the table. */
+  /** Who answers: "baseline", the name of a sandbox, "passthrough" for what is not in the table, "none" when nobody is asked. */
   readonly destination: string;
   /** Endpoint set, or -1: inbound the listener's target, outbound the authority itself. */
   readonly set: number;
@@ -69,7 +69,7 @@ export function decide(
   // 4. A key that selects nothing.
   if (target === UNKNOWN_KEY) {
     const refuse = policy.onUnknownKey === "reject";
-    return { reason: "unknown-key", service: name, destination, set, refuse };
+    return { reason: "unknown-key", service: name, destination: refuse ? "none" : destination, set, refuse };
   }
 
   // 5. The sandbox, or the first member of the group that has the service.

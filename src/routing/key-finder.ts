@@ -17,7 +17,7 @@ import { NO_KEY, NO_SERVICE, UNKNOWN_KEY } from "./decide.ts";
 const DOT = 0x2e;
 
 /** The header that a carrier is read from; "" when it is no header. */
-export function headerOfCarrier({ kind, name }: Carrier): string {
+function headerOfCarrier({ kind, name }: Carrier): string {
   switch (kind) {
     case "header":
       return name;

@@ -50,7 +50,10 @@ export function referenceDecision(
   if (request.key === undefined) return { ...fallback, reason: "no-key" };
   if (policy.self) return { ...fallback, reason: "self" };
   const sandboxes = sandboxesWithKey(document, request.key);
-  if (sandboxes === undefined) return { ...fallback, reason: "unknown-key", refuse: policy.onUnknownKey === "reject" };
+  if (sandboxes === undefined) {
+    const refuse = policy.onUnknownKey === "reject";
+    return { ...fallback, reason: "unknown-key", refuse, ...(refuse ? { destination: "none" } : {}) };
+  }
   if (known && port === undefined) return { ...fallback, reason: "not-in-table" };
   for (const name of sandboxes) {
     const sandbox = entry(document.sandboxes, name);

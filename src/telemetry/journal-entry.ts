@@ -61,15 +61,19 @@ export interface JournalReport {
 /** That of a process that keeps no journal. */
 export const NO_JOURNAL: JournalReport = { entriesMax: 0, kept: 0, oldest: null, entries: [] };
 
+/** The trace id in the value of a `traceparent` field (W3C Trace Context §3.2); any other text is an id itself. */
+export function traceIdOf(text: string): string {
+  return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/iu.exec(text)?.[1] ?? text;
+}
+
 /** Trace ids that are numbers in hexadecimal as such: some senders pad them with zeros to 128 bits (B3), some do not. */
 export function comparableTrace(trace: string): string {
   return /^[0-9a-f]+$/iu.test(trace) ? trace.toLowerCase().replace(/^0+(?=.)/u, "") : trace;
 }
 
-/** Queries carry secrets more often than what tells one exchange from another. */
-export function withoutQuery(path: string): string {
-  const at = path.indexOf("?");
-  return at === -1 ? path : path.slice(0, at);
+/** The path of a request target, also of one in absolute form. Queries carry secrets more often than what tells requests apart. */
+export function pathOf(target: string): string {
+  return target.replace(/^https?:\/\/[^/?]*/iu, "").replace(/\?.*$/su, "");
 }
 
 /** ISO 8601 with microseconds: exchanges of a fraction of a millisecond are to stand in their order. */

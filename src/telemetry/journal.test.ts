@@ -104,6 +104,19 @@ describe("one entry", () => {
     expect(journal.read({ limit: 9 })).toEqual([{ ...running, ...ended }]);
   });
 
+  test.each([
+    ["/cart?token=secret", "/cart"],
+    ["http://checkout.example:8080/cart?q", "/cart"],
+    ["HTTP://checkout?q", ""],
+    ["*", "*"],
+    ["checkout:443", "checkout:443"],
+    ["/redirect/http://other/", "/redirect/http://other/"],
+  ])("of the target %s the path %s", (target, path) => {
+    const journal = new Journal(1);
+    begin(journal, { path: target });
+    expect(journal.read({ limit: 1 })[0]?.path).toBe(path);
+  });
+
   test.each([0, 14, -1])("gRPC status %i", (grpcStatus) => {
     const journal = new Journal(1);
     const number = begin(journal, { origin: 1 });
@@ -285,7 +298,9 @@ describe("the ring and a plain array", () => {
         service: "checkout",
         ...origins[begun.origin],
         method: shortened(begun.method, 16),
-        path: shortened(begun.path, 96).replace(/\?.*/su, ""),
+        path: shortened(begun.path, 96)
+          .replace(/^https?:\/\/[^/?]*/iu, "")
+          .replace(/\?.*/su, ""),
         key: shortened(begun.key, 64),
         keyFrom,
         destination: "pr-7",

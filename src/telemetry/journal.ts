@@ -12,7 +12,7 @@ import { Buffer } from "node:buffer";
 import type { Reason } from "../base/reasons.ts";
 import { JournalDraft, NO_ORIGIN } from "./journal-draft.ts";
 import type { JournalOrigin, KeyFrom } from "./journal-draft.ts";
-import { comparableTrace, isoTime, withoutQuery } from "./journal-entry.ts";
+import { comparableTrace, isoTime, pathOf } from "./journal-entry.ts";
 import type { JournalEntry, JournalFilter, JournalReport } from "./journal-entry.ts";
 
 /** Room in a slot, in bytes. 128-bit ids are 32 hexadecimal digits; the longest ids seen are two UUIDs in a row. */
@@ -35,6 +35,8 @@ const LOOP_BYTES_MAX = 20;
 const NUMBERS_MAX = 2 ** 30;
 /** How far the wall clock may be from where the monotonic one says it is before it is believed to have been set. */
 const CLOCK_STEP_MS = 2;
+/** Entries show their time in whole microseconds: whoever asks for what began since then wants that entry, too. */
+const TIME_ROUNDING_MS = 0.0005;
 /** Stands at the end of a text that was cut. */
 const CUT = "…";
 
@@ -177,7 +179,7 @@ export class Journal {
       const slot = this.#slotBack(back);
       if (key !== undefined && !this.#hasKey(slot, key)) continue;
       if (wanted !== undefined && comparableTrace(this.#traceAt(slot)) !== wanted) continue;
-      if (filter.sinceMs !== undefined && this.#wallMs(slot) < filter.sinceMs) continue;
+      if (filter.sinceMs !== undefined && this.#wallMs(slot) + TIME_ROUNDING_MS < filter.sinceMs) continue;
       entries.push(this.#entry(slot, back));
     }
     return entries;
@@ -227,7 +229,7 @@ export class Journal {
       direction: origin.direction,
       protocol: origin.protocol,
       method: this.#text(slot, 3, METHOD_AT, METHOD_BYTES, "latin1"),
-      path: withoutQuery(this.#text(slot, 4, PATH_AT, PATH_BYTES, "latin1")),
+      path: pathOf(this.#text(slot, 4, PATH_AT, PATH_BYTES, "latin1")),
       key: this.#text(slot, 0, 0, KEY_BYTES, "utf8"),
       keyFrom: this.#keyFroms[slot] ?? "",
       destination: this.#destinations[slot] ?? "",

@@ -4,7 +4,7 @@
 import http from "node:http";
 import { text } from "node:stream/consumers";
 import { Client, Metadata, credentials } from "@grpc/grpc-js";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { type Fleet, type Hop, keyBeyondAscii, startFleet } from "./otel/fleet.ts";
 import { type Language, languages } from "./otel/install.ts";
 
@@ -12,11 +12,8 @@ let fleet: Fleet;
 
 beforeAll(async () => {
   fleet = await startFleet();
-}, 300_000);
-
-afterAll(async () => {
-  await fleet.close();
-});
+  return fleet.close;
+}, 600_000);
 
 type Ask = (chain: readonly Language[], baggage: readonly string[], client?: string) => Promise<readonly Hop[]>;
 

@@ -23,6 +23,9 @@ export type AskedSidecar =
 
 /** Reads `host:port` or an http URL; throws a `MisuseError` that says what to write. */
 export function parseAddress(text: string): AdminAddress {
+  if (text.startsWith("-")) {
+    throw new MisuseError(`error: --admin lacks an address before '${text}', write it as --admin 127.0.0.1:15000`);
+  }
   if (/^https?:\/\//iu.test(text)) {
     const url = URL.parse(text);
     if (url === null || url.search !== "" || url.hash !== "") {

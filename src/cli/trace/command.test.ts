@@ -161,6 +161,7 @@ describe("exit code 2, misused", () => {
   test.each([
     [[TRACE], "--admin"],
     [["--admin", "127.0.0.1:15000"], "missing required argument 'id'"],
+    [[TRACE, "--admin", "--json"], "--admin lacks an address"],
     [[TRACE, "--admin", "15000"], "the host is missing, write 127.0.0.1:15000"],
     [[TRACE, "--admin", "http://127.0.0.1:99999"], "no address of an admin server"],
     [[TRACE, "--admin", "http://127.0.0.1:1/?x"], "no address of an admin server"],

@@ -1,6 +1,7 @@
 // `sidelane trace`: the path of one request, from what the sidecars on its way remember.
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
+import { traceIdOf } from "../../telemetry/journal-entry.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
 import { MisuseError } from "../command.ts";
 import { askAll, parseAddress } from "./ask.ts";
@@ -78,11 +79,11 @@ async function askUntilComplete(addresses: readonly AdminAddress[], trace: strin
   }
 }
 
-/** A trace id, or the value of a `traceparent` field (W3C Trace Context §3.2) with or without its name. */
+/** A trace id, or a `traceparent` field with or without its name. */
 function parseTraceId(text: string): string {
   const value = text.replace(/^traceparent:/iu, "").trim();
   if (value === "") throw new MisuseError("error: the trace id is empty, write it as 4bf92f3577b34da6a3ce929d0e0e4736");
-  return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/iu.exec(value)?.[1] ?? value;
+  return traceIdOf(value);
 }
 
 function parseAddresses(given: FlagValues[string]): AdminAddress[] {

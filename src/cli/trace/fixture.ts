@@ -4,7 +4,7 @@ import type { TracedEntry, TracedSidecar } from "./traced-entry.ts";
 import type { TraceNode } from "./tree.ts";
 
 /** 2026-01-02T03:04:05Z */
-export const BASE_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
+const BASE_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 let seq = 0;
 

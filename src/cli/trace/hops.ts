@@ -54,7 +54,7 @@ function hopOf(node: TraceNode, key: string): Hop {
     durationMs,
     method,
     path,
-    refused: last.entry.destination === "none",
+    refused: isRefused(last.entry),
     notes: [...new Set(entries.flatMap((entry) => notesOf(entry, key)))],
     entries,
     children: last.children.map((child) => hopOf(child, key)),
@@ -75,6 +75,11 @@ function continued({ entry, children }: TraceNode): TraceNode | undefined {
   const agrees =
     arrived.reason === "self" || arrived.destination === entry.destination || entry.destination === "baseline";
   return passed || agrees ? next : undefined;
+}
+
+/** Nobody was asked, and it is over. */
+function isRefused({ destination, durationMs, endpoint }: JournalEntry): boolean {
+  return destination === "none" || (durationMs !== null && endpoint === "");
 }
 
 /** Who sent it to a sandbox; else the last that had a choice. */

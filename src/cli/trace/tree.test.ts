@@ -144,6 +144,16 @@ describe("by time", () => {
     ).toBe("checkout out (checkout in), pricing out");
   });
 
+  test("a sidecar that changes the span on the way to the sandbox's copy does no harm either", () => {
+    expect(
+      tree(
+        traced("front", "out", "checkout", [0, 40], { span: "b" }),
+        traced("checkout", "in", "checkout", [1, 39], { span: "b", destination: "pr-7", reason: "sandbox" }),
+        traced(copy, "in", "checkout", [2, 38], { span: "x", destination: "pr-7", reason: "self" }),
+      ),
+    ).toBe("checkout out (checkout in (checkout in))");
+  });
+
   test("what passes through can lead to any service", () => {
     expect(
       tree(

@@ -107,6 +107,8 @@ export class HostPattern {
   #found(bytes: Uint8Array, keyStart: number, keyEnd: number, restStart: number, restEnd: number, key: Found): boolean {
     // No host begins like this, so the separator was none.
     if (bytes[restStart] === DOT || bytes[restStart] === HYPHEN) return false;
+    // A label in another script (RFC 5890 §2.3.2.1) begins with `xn--`.
+    if (keyEnd - keyStart === 2 && isAt(bytes, keyStart, A_LABEL)) return false;
     this.restStart = restStart;
     this.restEnd = restEnd;
     let capitals = false;
@@ -121,6 +123,8 @@ export class HostPattern {
     return true;
   }
 }
+
+const A_LABEL = Uint8Array.of(0x78, 0x6e);
 
 /** Whether `literal`, in small letters, stands at `at`; the caller knows that there is room. */
 function isAt(bytes: Uint8Array, at: number, literal: Uint8Array): boolean {

@@ -6,17 +6,22 @@ import type { RequestHead } from "./request-head.ts";
 
 const BAGGAGE = latin1("baggage: ");
 
-/** Makes `writeRequestHead` write the head as amended: changed field lines move behind the others. */
+/**
+ * Makes `writeRequestHead` write the head as amended: changed field lines move behind the others, and with them the later ones of
+ * their name, whose order means something (RFC 9110 §5.3).
+ */
 export function amendRequest(head: RequestHead, bytes: Uint8Array, view: RequestView, amendment: Amendment): void {
   const lines: Uint8Array[] = [];
-  amendment.values.forEach((value, index) => {
-    if (value === undefined) return;
-    const lineStart = startOfLine(bytes, view.starts[index] as number);
-    const lineEnd = endOfLine(bytes, view.ends[index] as number);
+  for (let i = 0; i < view.count; i++) {
+    const value = amendment.values[i];
+    if (value === undefined && !followsMoved(view, amendment, i)) continue;
+    const lineStart = startOfLine(bytes, view.starts[i] as number);
+    const lineEnd = endOfLine(bytes, view.ends[i] as number);
     head.cut(lineStart, lineEnd);
-    if (value.length > 0)
+    if (value === undefined) lines.push(bytes.slice(lineStart, lineEnd));
+    else if (value.length > 0)
       lines.push(bytes.slice(lineStart, colonBehind(bytes, lineStart) + 1), SPACE_BYTE, value, CRLF);
-  });
+  }
   if (amendment.baggage.length > 0) lines.push(BAGGAGE, amendment.baggage, CRLF);
   if (amendment.authority !== undefined && head.hostCount > 0 && head.form !== "absolute") {
     head.cut(head.hostLineStart, head.hostLineEnd);
@@ -25,6 +30,15 @@ export function amendRequest(head: RequestHead, bytes: Uint8Array, view: Request
   head.added = concat(lines);
   head.newTarget = amendment.target === undefined ? undefined : originForm(head, amendment.target);
   head.newAuthority = amendment.authority;
+}
+
+/** Whether an earlier field of the same name moves. */
+function followsMoved(view: RequestView, amendment: Amendment, index: number): boolean {
+  const changed = Math.min(index, amendment.values.length);
+  for (let i = 0; i < changed; i++) {
+    if (view.numbers[i] === view.numbers[index] && (amendment.values[i]?.length ?? 0) > 0) return true;
+  }
+  return false;
 }
 
 /** RFC 9112 §3.2.2: of absolute-form the path goes on, and the authority as Host. */

@@ -62,6 +62,8 @@ export const http2Fields: readonly KnownField[] = [
   ["b3", fieldIds.volatile],
   ["x-b3-traceid", fieldIds.volatile],
   ["x-b3-spanid", fieldIds.volatile],
+  ["x-datadog-trace-id", fieldIds.volatile],
+  ["uber-trace-id", fieldIds.volatile],
   ["x-request-id", fieldIds.volatile],
   ["grpc-message", fieldIds.volatile],
   ["grpc-trace-bin", fieldIds.volatile],

@@ -49,7 +49,8 @@ export function readTrailers(
 }
 
 function isForbidden(kind: number, ofRequest: boolean): boolean {
-  if (ofRequest && kind >= fieldIds.watched) return true;
+  // What names a trace decides nothing.
+  if (ofRequest && kind >= fieldIds.watched && fixedId(kind) !== fieldIds.volatile) return true;
   switch (fixedId(kind)) {
     case fieldIds.host:
     case fieldIds.contentLength:

@@ -6,11 +6,13 @@ import { type AnswerContext, problemBody } from "../problem.ts";
 const STATUS_TEXTS: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
+  403: "Forbidden",
   405: "Method Not Allowed",
   408: "Request Timeout",
   414: "URI Too Long",
   417: "Expectation Failed",
   421: "Misdirected Request",
+  424: "Failed Dependency",
   431: "Request Header Fields Too Large",
   501: "Not Implemented",
   502: "Bad Gateway",

@@ -28,19 +28,22 @@ export class KeyWriter {
     }
     const size = this.#size;
     size.clear();
-    // Indexes and values as they will be once an older key of this name is gone.
-    const values: Uint8Array[] = [];
+    // By index, without an older key of this name; undefined where there was none.
+    const lefts: (Uint8Array | undefined)[] = [];
     for (let i = first; i !== -1; i = view.indexOf(this.#number, i + 1)) {
       const value = amendment.valueOf(view, i);
-      const left = withoutMembers(value, 0, value.length, this.#names) ?? value;
-      values[i] = left;
-      measureBaggage(left, 0, left.length, size);
+      const left = withoutMembers(value, 0, value.length, this.#names);
+      lefts[i] = left;
+      measureBaggage(left ?? value, 0, (left ?? value).length, size);
     }
-    if (!size.hasRoom(member.length)) return "full";
-    values.forEach((left, i) => {
-      const value = i === first ? appendMember(left, 0, left.length, member) : left;
-      amendment.replace(i, value);
+    const fits = size.hasRoom(member.length);
+    // Without room, too, the older key goes: to those behind none is better than one that this request was not decided by.
+    lefts.forEach((left, i) => {
+      if (left !== undefined) amendment.replace(i, left);
     });
+    if (!fits) return "full";
+    const value = amendment.valueOf(view, first);
+    amendment.replace(first, appendMember(value, 0, value.length, member));
     return "written";
   }
 }

@@ -72,8 +72,10 @@ function hasBothWays({ listeners }: ProxyConfig): boolean {
   return ["inbound", "outbound"].every((way) => listeners.some(({ direction }) => direction === way));
 }
 
-function writesKeys({ tenancy }: ProxyConfig): boolean {
+/** Also an edge: it lets nobody's key through, and writes those it trusts. */
+function writesKeys({ tenancy, listeners }: ProxyConfig): boolean {
   const { carriers, edge, stamp, repair } = tenancy;
+  if (listeners.some((listener) => listener.direction === "inbound" && listener.edge)) return true;
   return stamp !== undefined || repair === "restore" || [...carriers, ...edge.carriers].some((c) => c.propagate);
 }
 

@@ -10,6 +10,7 @@ import { Amendment } from "../../protocol/context/amendment.ts";
 import { memberBytes } from "../../protocol/context/baggage-edit.ts";
 import { Found } from "../../protocol/context/found.ts";
 import type { RequestView } from "../../protocol/context/request-view.ts";
+import { contentEnd, contentStart } from "../../protocol/context/without-elements.ts";
 import { type Carrier, carrierOf } from "../../routing/carrier.ts";
 import type { CompiledTable } from "../../routing/compiled-table.ts";
 import { NO_KEY, UNKNOWN_KEY } from "../../routing/decide.ts";
@@ -21,8 +22,8 @@ import { Stripper } from "./stripper.ts";
 import type { Tenancy } from "./tenancy.ts";
 import { traceVerdicts } from "./trace-memory.ts";
 
-/** Between key and properties in the memory of traces: in no key that a table can have. */
-const SEPARATOR = 0x00;
+/** Between two log lines about baggage without room. */
+const FULL_LOG_MS = 60_000;
 const SEMICOLON = Uint8Array.of(0x3b);
 
 /** Finds and keeps keys for the requests of one listener in one HTTP version. */
@@ -43,6 +44,8 @@ export class Tenant {
   /** Whether a request without key can still get one. */
   readonly recovers: boolean;
   readonly #tenancy: Tenancy;
+  readonly #listener: string;
+  #fullToldMs = Number.NEGATIVE_INFINITY;
   readonly #inbound: boolean;
   readonly #edge: boolean;
   readonly #stripsOnTheWayOut: boolean;
@@ -70,6 +73,7 @@ export class Tenant {
     const { config, watch, memory, telemetry, spans } = tenancy;
     const { carriers, edge, stamp } = config.tenancy;
     this.#tenancy = tenancy;
+    this.#listener = listener.name;
     this.#inbound = listener.direction === "inbound";
     this.#edge = listener.direction === "inbound" && listener.edge;
     this.#stripsOnTheWayOut = listener.direction === "outbound" && listener.egress === "strip";
@@ -115,11 +119,23 @@ export class Tenant {
     const finder = fromWorld ? this.#edgeFinder : this.#finder;
     let target = finder.find(view, table);
     this.#take(finder);
-    if (this.#edge && target === NO_KEY && trusted) {
-      target = this.#edgeFinder.find(view, table);
-      this.#take(this.#edgeFinder);
-      if (target !== NO_KEY) target = this.#verified(table, target);
-    } else if (fromWorld && target !== NO_KEY) target = this.#verified(table, target);
+    if (fromWorld && target !== NO_KEY) target = this.#verified(table, target);
+    else if (this.#edge && trusted && target < 0 && finder.forget === undefined)
+      target = this.#asWorld(view, table, target);
+    return target;
+  }
+
+  /** A trusted caller may bring what the world may: a signed key, too, and where it may be plain that looks like one nobody has. */
+  #asWorld(view: RequestView, table: CompiledTable, target: number): number {
+    if (target === UNKNOWN_KEY && this.#tenancy.verifier === undefined) return target;
+    const theirs = this.#edgeFinder.find(view, table);
+    if (theirs === NO_KEY && target === UNKNOWN_KEY) return target;
+    this.#take(this.#edgeFinder);
+    if (theirs === NO_KEY) return NO_KEY;
+    const verified = this.#verified(table, theirs);
+    if (this.rejection === "" || target === NO_KEY) return verified;
+    this.rejection = "";
+    this.#take(this.#finder);
     return target;
   }
 
@@ -191,13 +207,12 @@ export class Tenant {
       const verdict = memory.find(id, coarse.nowMs, key);
       if (verdict === traceVerdicts.none) continue;
       if (verdict === traceVerdicts.conflict) return false;
-      this.#split();
       const restores = config.tenancy.repair === "restore";
       telemetry.lostKeys?.note(
         {
           service: config.service,
           towards,
-          outcome: verdict === traceVerdicts.mixed ? "unsure" : restores ? "restored" : "reported",
+          outcome: restores ? "restored" : verdict === traceVerdicts.mixed ? "unsure" : "reported",
           key,
           trace: id,
           method: { bytes: view.methodBytes, start: view.methodStart, end: view.methodEnd },
@@ -211,16 +226,6 @@ export class Tenant {
     return false;
   }
 
-  /** Takes apart what `#remember` has put together. */
-  #split(): void {
-    const { key } = this;
-    const { bytes, start, end } = key;
-    const at = bytes.subarray(start, end).indexOf(SEPARATOR);
-    if (at === -1) return;
-    key.set(bytes, start, start + at);
-    key.setProperties(bytes, start + at + 1, end);
-  }
-
   /**
    * After the decision: what of the head has to change.
    *
@@ -228,16 +233,17 @@ export class Tenant {
    * @param refused nothing of it goes on.
    */
   settle(view: RequestView, table: CompiledTable, outside: boolean, refused: boolean): void {
-    if (this.#inbound && this.#tenancy.memory !== undefined) this.#remember();
+    if (this.#inbound && this.rejection === "") this.#remember();
     if (refused) return;
     const { amendment } = this;
-    if (this.#fromWorld) this.#stripAtTheEdge(view, table);
+    const strips = this.#fromWorld || this.#signed;
+    if (strips) this.#stripAtTheEdge(view, table);
     if (outside && this.#stripsOnTheWayOut) {
       if (this.#egress.strip(view, amendment, table)) this.#tenancy.telemetry.keysStripped.egress++;
       return;
     }
     if (this.keyFrom === "stamp" || this.keyFrom === "restored") this.#write(view, this.keyFrom);
-    else if (this.#carrier !== undefined && (this.#carrier.propagate || this.#fromWorld)) {
+    else if (this.#carrier !== undefined && (this.#carrier.propagate || strips)) {
       // At the edge always: what is trusted there need not be read anywhere else.
       this.#write(view, this.#carrier.kind);
     }
@@ -256,35 +262,39 @@ export class Tenant {
     // It stands there already, as it is to be written.
     if (source === "baggage" && !this.#signed && this.#carrier?.name === this.#memberName) return;
     const plain = memberBytes(this.#member, key.bytes, key.start, key.end);
-    const properties = key.propertiesBytes.subarray(key.propertiesStart, key.propertiesEnd);
+    // White space behind them would end up at the end of the field, which HTTP/2 takes for malformed (RFC 9113 §8.2.1).
+    const propertiesStart = contentStart(key.propertiesBytes, key.propertiesStart, key.propertiesEnd);
+    const propertiesEnd = contentEnd(key.propertiesBytes, propertiesStart, key.propertiesEnd);
+    const properties = key.propertiesBytes.subarray(propertiesStart, propertiesEnd);
     const member = properties.length === 0 ? plain : Uint8Array.from([...plain, ...SEMICOLON, ...properties]);
     const { keysWritten } = this.#tenancy.telemetry;
-    if (this.#writer.write(view, this.amendment, member) === "full") keysWritten.full++;
-    else keysWritten[source]++;
+    if (this.#writer.write(view, this.amendment, member) === "written") keysWritten[source]++;
+    else {
+      keysWritten.full++;
+      this.#tellFull();
+    }
+  }
+
+  #tellFull(): void {
+    if (coarse.nowMs - this.#fullToldMs < FULL_LOG_MS) return;
+    this.#fullToldMs = coarse.nowMs;
+    this.#tenancy.log.warn("a routing key was not written: baggage has no room left for it", {
+      listener: this.#listener,
+      advice:
+        "services behind do not see the key; W3C Baggage promises to pass on 64 members and 8192 bytes, find out who fills them",
+    });
   }
 
   #remember(): void {
     const { memory } = this.#tenancy;
     const { traces } = this;
     if (memory === undefined || traces.count === 0) return;
-    const member = this.keyFrom === "" ? undefined : this.#joined();
     for (let t = 0; t < traces.count; t++) {
       const id = traces.ids[t];
       if (id === undefined) continue;
-      if (member === undefined) memory.noteWithoutKey(id, coarse.nowMs);
-      else memory.remember(id, member, coarse.nowMs);
+      if (this.keyFrom === "") memory.noteWithoutKey(id, coarse.nowMs);
+      else memory.remember(id, this.key, coarse.nowMs);
     }
-  }
-
-  /** Key and properties in one: a restored key demands what the lost one did. */
-  #joined(): Found | undefined {
-    const { key } = this;
-    for (let at = key.start; at < key.end; at++) if (key.bytes[at] === SEPARATOR) return undefined;
-    if (key.propertiesEnd === key.propertiesStart) return key;
-    const properties = key.propertiesBytes.subarray(key.propertiesStart, key.propertiesEnd);
-    const bytes = Uint8Array.from([...key.bytes.subarray(key.start, key.end), SEPARATOR, ...properties]);
-    this.#token.set(bytes, 0, bytes.length);
-    return this.#token;
   }
 
   /** The next click comes without the parameter: the client gets what it had in a cookie, a signed key as it was signed. */

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -5,12 +6,11 @@ import { expect, onTestFinished, test } from "vitest";
 import { type OtlpCollector, startCollector } from "../../../test/support/otlp-collector.ts";
 import { eventually } from "../../../test/support/quiet.ts";
 import { type Log, silentLog } from "../../base/log.ts";
-import { latin1 } from "../../protocol/bytes.ts";
 import { SpanRecorder, type SpanRecorderOptions } from "./recorder.ts";
 import type { Span, SpanOutcome, SpanRequest } from "./span.ts";
 
 const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-const traceparent = latin1(TRACEPARENT);
+const traceparent = Buffer.from(TRACEPARENT);
 
 const request: SpanRequest = {
   direction: "inbound",

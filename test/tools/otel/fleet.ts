@@ -102,7 +102,9 @@ async function startInstance(
   const lines = createInterface(service.stdout)[Symbol.asyncIterator]();
   const nextLine = async (): Promise<string> => {
     const { value } = (await lines.next()) as { readonly value?: string };
-    if (value === undefined) throw new Error(`the service in ${language} does not run: ${said}`);
+    // The JVM says on standard output why it cannot start.
+    if (value === undefined || !/^(?:\{|configured$)/u.test(value))
+      throw new Error(`the service in ${language} does not run: ${value ?? ""} ${said}`);
     return value;
   };
   const ports = JSON.parse(await nextLine()) as { readonly http: number; readonly grpc: number };

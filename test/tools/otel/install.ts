@@ -71,18 +71,19 @@ async function installJava(): Promise<Program> {
     await output("mvn", ["--version"], "Maven fetches what the service in Java needs: `apt-get install maven`");
     const options = ["--quiet", "--batch-mode", "--file", pom, `-DbuildDirectory=${join(into, "target")}`];
     await output("mvn", [...options, "dependency:copy-dependencies", `-DoutputDirectory=${join(into, "lib")}`]);
+    await rename(join(into, "lib", "opentelemetry-javaagent.jar"), join(into, "agent.jar"));
     await output("javac", ["-cp", join(into, "lib", "*"), "-d", join(into, "classes"), source]);
   });
-  const agent = `-javaagent:${join(folder, "lib", "opentelemetry-javaagent.jar")}`;
+  const agent = `-javaagent:${join(folder, "agent.jar")}`;
   const path = [join(folder, "lib", "*"), join(folder, "classes")].join(":");
   const none = { OTEL_TRACES_EXPORTER: "none", OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" };
   return { command: ["java", ...JVM, agent, "-cp", path, "Service"], env: none };
 }
 
-/** A folder that `make` has filled, once for this content of the files; half of one is never seen. */
+/** A folder that `make` has filled, once for this content of the files and of this one; half of one is never seen. */
 async function once(name: string, files: readonly string[], make: (folder: string) => Promise<void>): Promise<string> {
   const hash = createHash("sha256");
-  for (const file of files) hash.update(await readFile(file));
+  for (const file of [import.meta.filename, ...files]) hash.update(await readFile(file));
   const folder = join(cache, `${name}-${hash.digest("hex").slice(0, 12)}`);
   const there = await stat(folder).then(
     () => true,
