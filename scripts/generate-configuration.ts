@@ -146,10 +146,11 @@ ${table((field) => field.path[0] === "tenancy" && field.path[1] !== "edge")}
 Without \`carriers\`, the key is the member \`sidelane\` of the \`baggage\` header, which every OpenTelemetry SDK passes on:
 \`curl -H 'baggage: sidelane=pr-7' …\`. The first carrier in the list that yields a key decides, wherever it stands in the request.
 
-A routing key is 1 to ${KEY_BYTES_MAX} bytes of printable text without space at either end, compared exactly: \`pr-12\` is neither \`pr-123\` nor \`PR-12\`.
+A routing key is 1 to ${KEY_BYTES_MAX} bytes of printable text without \`;\`, and without space at either end, compared exactly: \`pr-12\` is neither \`pr-123\` nor \`PR-12\`.
 Letters, digits and \`\`! # $ & ' ( ) * + - . / : < = > ? @ [ ] ^ _ \` { | } ~\`\` travel in baggage as they are. Everything else, such as space, \`%\`,
-\`"\`, \`,\`, \`;\`, \`\\\`, and letters beyond ASCII, is percent-encoded there (\`käse 1\` as \`k%C3%A4se%201\`); Sidelane decodes before it
-compares, in queries and cookies too. In a header of its own the key is taken as it is.
+\`"\`, \`,\`, \`\\\`, and letters beyond ASCII, is percent-encoded there (\`käse/1\` as \`k%C3%A4se/1\`); Sidelane decodes before it
+compares, in queries and cookies too. In a header of its own the key is taken as it is. Not every SDK carries a space
+([propagation](propagation.md)).
 
 \`onUnavailable: baseline\` trades certainty for comfort: a sandbox that has died then looks like one that works. Leave it at \`fail\`
 wherever a test relies on the answer, or say so in the request (\`sidelane=pr-7;require=checkout+payments\`) or in the table (\`strict: true\`).

@@ -58,6 +58,12 @@ function demo(...argv: string[]): Demo {
   };
 }
 
+/** What the page learns of the scenes. */
+interface SceneList {
+  readonly scenes: readonly { readonly name: string; readonly title: string }[];
+  readonly edge: string;
+}
+
 /** Processes whose command line names this place: apps and sidecars of this demo. */
 function processesOf(place: string): readonly { readonly pid: number; readonly commandLine: string }[] {
   return commandLines().filter(({ pid, commandLine }) => pid !== process.pid && commandLine.includes(place));
@@ -124,6 +130,20 @@ describe("while it stays up", () => {
       const explain = /'(http:\S+\/explain\S+)'/u.exec(text())?.[1] ?? "";
       expect(await (await fetch(explain)).json()).toMatchObject({ reason: "sandbox", destination: "pr-9" });
 
+      // What the page asks for: the list of scenes, and one after the other played.
+      const { scenes, edge } = (await (await fetch(`${front}/scenes`)).json()) as SceneList;
+      expect(scenes.length).toBe(5);
+      for (const { name, title } of scenes) {
+        const played = await fetch(`${front}/play?scene=${name}`, { method: "POST" });
+        expect(await played.json(), title).toMatchObject({ problems: [] });
+      }
+      const [, link = ""] = /Share\s+(http:\S+)/u.exec(text()) ?? [];
+      expect(link).toContain(`http://${edge}/?sidelane=`);
+      const opened = await fetch(link);
+      expect(opened.headers.get("set-cookie")).toMatch(/^sidelane=/u);
+      const left = await fetch(`http://${edge}/?sidelane=`);
+      expect(left.headers.get("set-cookie")).toContain("Max-Age=0");
+
       child.kill("SIGINT");
       expect(await exit).toBe(0);
       expect(readdirSync(directory)).toEqual([]);
@@ -137,7 +157,7 @@ describe("while it stays up", () => {
       const { child, prints } = demo();
       await prints(/Ctrl-C/u);
       const place = join(directory, "sidelane-demo-");
-      expect(processesOf(place).length).toBe(14);
+      expect(processesOf(place).length).toBe(20);
       child.kill("SIGKILL");
       while (processesOf(place).length > 0) await sleep(20);
       expect(readdirSync(directory)).toEqual([]);

@@ -121,7 +121,7 @@ export class OwnershipStreams {
   #updateRules(): void {
     if (this.#makingRules) return;
     this.#makingRules = true;
-    void this.#makeRules().finally(() => (this.#makingRules = false));
+    void this.#makeRules();
   }
 
   async #makeRules(): Promise<void> {
@@ -129,7 +129,11 @@ export class OwnershipStreams {
     const isBehind = (rule: RuleSubject): boolean => (rule.state?.table ?? 0) !== cell.current.version;
     for (;;) {
       const behind = [...this.#rules.values()].filter(isBehind);
-      if (behind.length === 0) return;
+      if (behind.length === 0) {
+        // Here and not later: whoever opens a stream from now on has to find that nobody is at it.
+        this.#makingRules = false;
+        return;
+      }
       for (const rule of behind) {
         try {
           await rule.make(cell.current);

@@ -13,13 +13,19 @@ const KINDS = [...carrierKinds, "alias"] as const;
 const NOT_CARRIERS: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
+  "content-type",
   "expect",
+  "http2-settings",
   "keep-alive",
+  "max-forwards",
   "proxy-connection",
+  "set-cookie",
   "te",
   "trailer",
   "transfer-encoding",
   "upgrade",
+  "via",
+  "x-sidelane-debug",
 ]);
 
 /** Headers that are carriers by another name, with what to write instead. */

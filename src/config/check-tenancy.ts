@@ -19,6 +19,7 @@ export function toTenancy(
 ): TenancyConfig {
   const { carriers, stamp, edge, ...rest } = tenancy;
   if (stamp !== undefined) checkStamp(stamp, listeners, context.problems);
+  warnOfUnreadMember(tenancy, context);
   if (repairWritten && tenancy.repair !== "off") checkRepair(tenancy.repair, workers, listeners, context);
   return {
     ...rest,
@@ -26,6 +27,18 @@ export function toTenancy(
     ...(stamp === undefined ? {} : { stamp }),
     edge: toEdge(edge, listeners, context),
   };
+}
+
+/** What is written for the services behind goes into baggage; a sidecar with this config would not look there. */
+function warnOfUnreadMember({ carriers, stamp, repair }: TenancyDocument, { warnings }: CheckContext): void {
+  if (carriers.some(({ baggage, alias }) => baggage !== undefined || alias !== undefined)) return;
+  if (stamp === undefined && repair !== "restore" && carriers.every(({ propagate }) => propagate === false)) return;
+  warnings.push({
+    place: valueAt("tenancy", "carriers"),
+    message: "no carrier reads baggage",
+    why: "keys are written into baggage for the services behind, and sidecars with this config would not find them there",
+    hint: "add - baggage: sidelane",
+  });
 }
 
 function checkStamp(stamp: string, listeners: readonly ListenerConfig[], problems: Finding[]): void {

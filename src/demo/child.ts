@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 
 /** Lines of standard error kept for the message when a child fails. */
 const TAIL_LINES = 12;
@@ -53,6 +54,18 @@ export class Child {
     } finally {
       clearTimeout(timer);
       this.#process.off("message", listener);
+    }
+  }
+
+  /** The line of standard error in which all of this stands, once it is there; of the last few, and of what follows. */
+  async says(...texts: readonly string[]): Promise<string> {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    for (;;) {
+      const lines = this.#tail.split("\n").slice(0, -1); // the last one is not complete
+      const found = lines.find((line) => texts.every((text) => line.includes(text)));
+      if (found !== undefined) return found;
+      const { stderr } = this.#process;
+      await Promise.race([stderr === null ? undefined : once(stderr, "data", { signal }), this.unexpectedEnd()]);
     }
   }
 

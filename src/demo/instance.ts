@@ -1,10 +1,9 @@
 // Entry of one process of the shop: one service, one instance. Started by shop.ts with an IPC channel, over which it tells the
 // port it got and learns where the others are (as environment variables, which is where a service looks). Its argument is the
-// demo's directory, which it removes when nobody else is left to do it.
+// demo's directory.
 
-import "./instrumentation.ts";
 import http from "node:http";
-import { rmSync } from "node:fs";
+import { endWithParent } from "./end-with-parent.ts";
 import { serveHttp } from "./services/serve-http.ts";
 
 /** Starts a service; resolves with its port. Each loads what it speaks, and nothing that only others speak. */
@@ -14,6 +13,7 @@ const services: Readonly<Record<string, Serve>> = {
   checkout: async () => serveHttp((await import("./services/checkout.ts")).checkout),
   pricing: async () => (await import("./services/pricing.ts")).servePricing(),
   recommend: async () => (await import("./services/recommend.ts")).serveRecommend(),
+  till: async () => serveHttp((await import("./services/till.ts")).till),
 };
 
 const service = process.env["SERVICE"] ?? "";
@@ -27,17 +27,8 @@ process.on("message", (message: { readonly env: Readonly<Record<string, string>>
   if (proxy !== undefined) http.globalAgent = new http.Agent({ keepAlive: true, proxyEnv: { HTTP_PROXY: proxy } });
   process.send?.({ kind: "configured" });
 });
+endWithParent(process.argv[2]);
 
-// The terminal sends Ctrl-C to every process of the demo. The parent decides when a child ends, and a parent that is gone,
-// whatever ended it, takes its children along.
-process.on("SIGINT", () => {});
-process.on("disconnect", orphaned);
-if (!process.connected) orphaned(); // it went before this line ran
-
+// The till is older than OpenTelemetry.
+if (service !== "till") await import("./instrumentation.ts");
 process.send?.({ kind: "listening", port: await serve() });
-
-function orphaned(): never {
-  const directory = process.argv[2];
-  if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
-  process.exit(0);
-}

@@ -35,7 +35,7 @@ export async function loadDuring(entrance: string, baggage: string, edit: () => 
       const sentIn = phase;
       sent++;
       try {
-        const result = await order(entrance, baggage);
+        const result = await order(entrance, { baggage });
         answered++;
         if (result.status !== 200) failures.push(`${result.status} ${result.reason || result.detail}`);
         else count(sentIn === phase ? sentIn : "during", result.route);

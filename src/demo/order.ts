@@ -1,7 +1,7 @@
 import { failureReasons } from "../base/reasons.ts";
 import type { FrontOrder } from "./services/front.ts";
-import { services } from "./shop.ts";
-import type { Service } from "./shop.ts";
+import { services } from "./shop-plan.ts";
+import type { Service } from "./shop-plan.ts";
 
 /** Long enough for a cold start, short enough that a hang is an error. */
 const ORDER_MS = 10_000;
@@ -18,19 +18,27 @@ export interface OrderResult {
   readonly giftWrap: boolean;
   /** What goes best with it, "" when nobody said. */
   readonly recommended: string;
-  /** `x-sidelane-route` of the front's sidecar, "" when not asked for. */
+  /** `x-sidelane-route` of the first sidecar, "" when not asked for. */
   readonly decision: string;
   /** `reason` and `detail` of Sidelane's own answer, "" when an app answered. */
   readonly reason: string;
   readonly detail: string;
 }
 
-/** Orders as a browser would: one request to the front, `baggage` as its only context. Rejects when no answer came. */
-export async function order(entrance: string, baggage: string | undefined): Promise<OrderResult> {
-  const headers: Record<string, string> = { "x-sidelane-debug": "1" };
-  if (baggage !== undefined) headers["baggage"] = baggage;
-  const answer = await fetch(`http://${entrance}/order?item=tea`, { headers, signal: AbortSignal.timeout(ORDER_MS) });
-  const body = await answer.text();
+/** What an order says beside what is ordered. */
+export type OrderHeaders = Readonly<Partial<Record<"baggage" | "cookie" | "traceparent", string>>>;
+
+/** Orders as a browser would: one request to whoever listens there. Rejects when no answer came. */
+export async function order(address: string, headers: OrderHeaders, path = "/order?item=tea"): Promise<OrderResult> {
+  const answer = await fetch(`http://${address}${path}`, {
+    headers: { "x-sidelane-debug": "1", ...headers },
+    signal: AbortSignal.timeout(ORDER_MS),
+  });
+  return readOrder(answer.status, await answer.text(), answer.headers.get("x-sidelane-route") ?? "");
+}
+
+/** Reads what came back. */
+export function readOrder(status: number, body: string, decision: string): OrderResult {
   const fields = parseObject(body);
   const { hops = [], recommended } = fields as Partial<FrontOrder>;
   const instanceOf = (service: Service): string =>
@@ -40,12 +48,12 @@ export async function order(entrance: string, baggage: string | undefined): Prom
       .join("+");
   const detail = String(fields["detail"] ?? (hops.length === 0 ? body.trim() : ""));
   return {
-    status: answer.status,
+    status,
     route: Object.fromEntries(services.map((service) => [service, instanceOf(service)])) as Record<Service, string>,
     cents: Number(fields["cents"] ?? 0),
     giftWrap: fields["giftWrap"] === true,
     recommended: recommended?.[0] ?? "",
-    decision: answer.headers.get("x-sidelane-route") ?? "",
+    decision,
     reason: String(fields["reason"] ?? reasonInGrpcMessage(detail)),
     detail,
   };
@@ -60,7 +68,7 @@ function parseObject(body: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** To a gRPC caller Sidelane says the title of the reason, and then the detail; "" when somebody else said it. */
+/** To a gRPC caller Sidelane says the reason, and then the detail; "" when somebody else said it. */
 function reasonInGrpcMessage(message: string): string {
   const [reason = ""] = message.split(": ", 1);
   return reason in failureReasons ? reason : "";

@@ -8,10 +8,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ChildError } from "./child.ts";
+import { runScenario } from "./scenario.ts";
+import { serveScenes } from "./scene-server.ts";
 import { Shop } from "./shop.ts";
 import { tablePath } from "./shop-table.ts";
-import { runScenario } from "./scenario.ts";
-import { note, paint, say } from "./trace.ts";
+import { Stage, paint } from "./stage.ts";
 
 /** How the demo runs. */
 export interface DemoOptions {
@@ -39,35 +40,38 @@ export async function runDemo({ once }: DemoOptions): Promise<number> {
 }
 
 async function play(shop: Shop, once: boolean): Promise<number> {
-  say(paint("bold", "Sidelane demo: a small shop, one shared baseline, three sandboxes"));
-  say();
+  const stage = new Stage((line) => process.stdout.write(`${line}\n`));
+  stage.line(paint("bold", "Sidelane demo: a small shop, one shared baseline, three sandboxes"));
+  stage.line();
   const startMs = performance.now();
-  await shop.start();
+  await shop.start(await serveScenes(shop));
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-  note("front asks checkout by HTTP, checkout asks pricing by gRPC; front listens to recommend on a WebSocket.");
-  note("pr-7 is a changed checkout (gift wrap), pr-9 a changed pricing (10 % off), release-42 is both;");
-  note("pr-11 is a changed recommend (lemon, not honey).");
-  note(`7 app processes with OpenTelemetry's own baggage propagation, 7 sidecars; ready in ${seconds} s.`);
-  say();
+  stage.note("front asks checkout by HTTP, checkout asks pricing by gRPC; front listens to recommend on a WebSocket.");
+  stage.note("pr-7 is a changed checkout (gift wrap), pr-9 a changed pricing (10 % off), release-42 is both;");
+  stage.note("pr-11 is a changed recommend (lemon, not honey).");
+  stage.note(`7 app processes with OpenTelemetry's own baggage propagation, 7 sidecars; ready in ${seconds} s.`);
+  stage.line();
 
-  const problems = await runScenario(shop);
-  say();
+  await runScenario(shop, stage);
+  stage.line();
+  const { problems } = stage;
   if (problems.length > 0) {
-    say(paint(["red", "bold"], `  ${problems.length} ${problems.length === 1 ? "thing differs" : "things differ"}:`));
-    for (const problem of problems) say(`    ${problem}`);
+    const count = `${problems.length} ${problems.length === 1 ? "thing differs" : "things differ"}`;
+    stage.line(paint(["red", "bold"], `  ${count}:`));
+    for (const problem of problems) stage.line(`    ${problem}`);
     return 1;
   }
   if (once) {
-    say(paint(["green", "bold"], "  All as it should be."));
+    stage.line(paint(["green", "bold"], "  All as it should be."));
     return 0;
   }
-  invite(shop);
+  invite(shop, stage);
   return new Promise(() => {}); // until Ctrl-C or until a child fails
 }
 
-function invite(shop: Shop): void {
+function invite(shop: Shop, stage: Stage): void {
   const front = `http://${shop.entrance}`;
-  const line = (word: string, text: string): void => say(`  ${paint("bold", word.padEnd(6))} ${text}`);
+  const line = (word: string, text: string): void => stage.line(`  ${paint("bold", word.padEnd(6))} ${text}`);
   line("Open", paint(["cyan", "underline"], `${front}/`));
   line("Try", `curl -s ${front}/order`);
   line("", `curl -s ${front}/order -H 'baggage: sidelane=pr-7'`);
@@ -76,9 +80,12 @@ function invite(shop: Shop): void {
   line("Ask", `curl -s 'http://${shop.admin("pricing")}/explain?service=pricing&key=pr-9'`);
   line("", `curl -s http://${shop.admin("pricing")}/table`);
   line("", `curl -s http://${shop.admin("pricing")}/metrics | grep grpc_requests`);
+  line("", `curl -s http://${shop.find("till", "reported").admin}/lost-keys`);
+  line("", `curl -s 'http://${shop.admin("checkout")}/journal?key=pr-7'`);
+  line("Share", shop.shareLink("pr-7"));
   line("Edit", `${tablePath(shop.directory)}, and ask again`);
-  say();
-  note("Ctrl-C ends it and leaves nothing behind.");
+  stage.line();
+  stage.note("Ctrl-C ends it and leaves nothing behind.");
 }
 
 function report(error: unknown): void {

@@ -19,7 +19,7 @@ export function writeSecret(directory: string): void {
 }
 
 /** A routing key that counts for an hour, as `sidelane key sign` makes them. */
-export function signedKey(directory: string, key: string): string {
+function signedKey(directory: string, key: string): string {
   const by = readSigningKey("k1", "hmac", readFileSync(secretPath(directory)));
   if (!(by instanceof SigningKey)) throw new Error(`the secret for share links ${by.problem}`);
   return signKey({ key, expiresAtSeconds: Math.floor(Date.now() / 1000) + HOUR_SECONDS, by });

@@ -57,7 +57,7 @@ export function sidecarConfig(directory: string, plan: Plan, appPort: number | u
   lines.push(
     `table: { file: ${JSON.stringify(tablePath(directory))} }`,
     "admin: { address: 127.0.0.1:0 }",
-    "timeouts: { drainMs: 1000, lostKeyLogMs: 1 }", // a log line for each time that a scene is played
+    "timeouts: { drainMs: 1000, lostKeyLogMs: 1 }", // each loss is logged: a scene can be played again at once
   );
   return `${lines.join("\n")}\n`;
 }

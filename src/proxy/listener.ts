@@ -17,6 +17,7 @@ import { type Detected, detect } from "../protocol/detect.ts";
 import type { WatchList } from "../protocol/context/request-view.ts";
 import { FieldTable } from "../protocol/field-table.ts";
 import { http1Fields } from "../protocol/http1/field-ids.ts";
+import { headersOfCarriers } from "../routing/key-finder.ts";
 import { parseEndpoint } from "../routing/endpoint-name.ts";
 import type { Decision } from "../routing/decide.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
@@ -69,6 +70,7 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   readonly accessLog: AccessLog | undefined;
   readonly spans: SpanRecorder | undefined;
   readonly watch: WatchList;
+  readonly noTrailers: readonly Uint8Array[];
   readonly namesClients: boolean;
   /** Answers announce that the connection closes. */
   draining = false;
@@ -112,6 +114,8 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
     const { tenancy } = deps;
     this.spans = tenancy.spans;
     this.watch = tenancy.watch;
+    const { carriers, edge } = proxy.tenancy;
+    this.noTrailers = headersOfCarriers([...carriers, ...edge.carriers]).map(latin1);
     this.namesClients = deps.accessLog !== undefined || tenancy.spans !== undefined;
     this.#callers = config.direction === "inbound" && config.edge ? tenancy.callers : undefined;
     this.fields = new FieldTable(this.watch.names, http1Fields);

@@ -2,11 +2,11 @@
 import type { Reason } from "../base/reasons.ts";
 import type { ListenerConfig } from "../config/proxy-config.ts";
 import { textOf } from "../protocol/bytes.ts";
-import type { Found } from "../protocol/context/found.ts";
 import type { RequestView, WatchList } from "../protocol/context/request-view.ts";
 import type { AccessLog, AccessLogEntry } from "../telemetry/access-log.ts";
 import type { ExchangeBase } from "./exchange.ts";
 import type { Route } from "./router.ts";
+import type { Tenant } from "./tenancy/tenant.ts";
 
 /** What a line says about the request; taken while its bytes are there. */
 export interface LoggedRequest {
@@ -44,12 +44,17 @@ const NOTHING = {
   userAgent: "",
 } satisfies Partial<AccessLogEntry>;
 
-/** Takes the strings of a line from the request; `key` is undefined when it has none. */
-export function describeRequest(view: RequestView, watch: WatchList, key: Found | undefined): LoggedRequest {
+/** Takes the strings of a line from the request. */
+export function describeRequest(
+  view: RequestView,
+  watch: WatchList,
+  { keyToShow: key, hidesQuery }: Tenant,
+): LoggedRequest {
+  const target = textOf(view.targetBytes, view.targetStart, view.targetEnd);
   return {
     method: textOf(view.methodBytes, view.methodStart, view.methodEnd),
     host: view.hostEnd > view.hostStart ? textOf(view.hostBytes, view.hostStart, view.hostEnd) : "",
-    path: textOf(view.targetBytes, view.targetStart, view.targetEnd),
+    path: hidesQuery ? target.replace(/\?.*/, "?") : target,
     protocol: view.protocol,
     key: key === undefined ? "" : new TextDecoder().decode(key.bytes.subarray(key.start, key.end)),
     userAgent: watchedText(view, watch, "user-agent"),

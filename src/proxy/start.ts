@@ -84,7 +84,10 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     reusePort: deps.reusePort ?? false,
     connections: { count: 0 },
   };
-  const tls = await startTlsIfAny(config, deps);
+  const tls = await startTlsIfAny(config, deps).catch((error: unknown) => {
+    keyFiles?.close();
+    throw error;
+  });
   const listeners: Listener[] = [];
   registry.onConnectProtocol = (endpoint) => {
     for (const listener of listeners) listener.noteConnectProtocol(endpoint);

@@ -6,17 +6,25 @@ import type { CompiledTable } from "./compiled-table.ts";
 import { type Decision, NO_SERVICE } from "./decide.ts";
 
 const REQUIRE = new TextEncoder().encode("require");
+const SEMICOLON = 0x3b;
 const value = new Found();
 
-/** Names of the services that a key's properties demand; undefined when they demand nothing. */
+/** Names of the services that a key's properties demand, all `require` together; undefined when they demand nothing. */
 export function requiredServices(key: Found): readonly string[] | undefined {
-  if (key.propertiesEnd === key.propertiesStart) return undefined;
-  if (!findProperty(key.propertiesBytes, key.propertiesStart, key.propertiesEnd, REQUIRE, value)) return undefined;
-  return new TextDecoder()
-    .decode(value.bytes.subarray(value.start, value.end))
-    .split("+")
-    .map((name) => name.trim())
-    .filter((name) => name !== "");
+  const { propertiesBytes, propertiesStart, propertiesEnd } = key;
+  if (propertiesEnd === propertiesStart) return undefined;
+  const names: string[] = [];
+  let any = false;
+  for (let start = propertiesStart; start < propertiesEnd;) {
+    const semicolon = propertiesBytes.indexOf(SEMICOLON, start);
+    const end = semicolon === -1 || semicolon > propertiesEnd ? propertiesEnd : semicolon;
+    if (findProperty(propertiesBytes, start, end, REQUIRE, value)) {
+      any = true;
+      names.push(...new TextDecoder().decode(value.bytes.subarray(value.start, value.end)).split("+"));
+    }
+    start = end + 1;
+  }
+  return any ? names.map((name) => name.trim()).filter((name) => name !== "") : undefined;
 }
 
 /** Whether the decision leaves a service to the baseline. */

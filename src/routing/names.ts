@@ -41,7 +41,7 @@ export function checkTargetName(name: string): Malformed | undefined {
 }
 
 /**
- * Routing keys: 1 to 256 bytes of UTF-8, printable, no space at either end. Keys are compared byte by byte after
+ * Routing keys: 1 to 256 bytes of UTF-8, printable, no ';', no space at either end. Keys are compared byte by byte after
  * percent-decoding; nothing is folded or normalised.
  */
 export function checkKey(key: string): Malformed | undefined {
@@ -53,6 +53,11 @@ export function checkKey(key: string): Malformed | undefined {
     const code = (wrong[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
     return { problem: `a routing key is printable, but this one holds U+${code}`, hint: "remove the character" };
   }
+  if (key.includes(";"))
+    return {
+      problem: "a routing key holds no ';': in baggage it begins the properties, for some SDKs even percent-encoded",
+      hint: `write ${JSON.stringify(key.replaceAll(";", "-"))}`,
+    };
   if (key.trim() !== key)
     return { problem: "a routing key has no space at either end", hint: `write ${JSON.stringify(key.trim())}` };
   const bytes = Buffer.byteLength(key);

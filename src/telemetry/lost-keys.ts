@@ -176,7 +176,6 @@ export class LostKeys {
     const sure = since.reported + since.restored > 0;
     const often = first ? "" : `: ${times(count)} since the last line`;
     this.#log.warn(`${service} ${sure ? "loses" : "perhaps loses"} the routing key on the way to ${towards}${often}`, {
-      service,
       peer: towards,
       count,
       restored: since.restored,
@@ -243,5 +242,6 @@ function text({ bytes, start, end }: ByteRange): string {
 function withoutQuery({ bytes, start, end }: ByteRange): string {
   let stop = start;
   while (stop < end && bytes[stop] !== QUESTION_MARK) stop++;
-  return text({ bytes, start, end: stop });
+  // Of absolute-form (RFC 9112 §3.2.2) the path alone: before the authority, too, may stand what nobody wants to see.
+  return text({ bytes, start, end: stop }).replace(/^https?:\/\/[^/]*/iu, "");
 }

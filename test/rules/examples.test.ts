@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { loadTable } from "../../src/config/load-table.ts";
-import { projectRoot, readProjectFile } from "./project.ts";
+import { fencedBlocks } from "./markdown.ts";
+import { projectFiles, projectRoot, readProjectFile } from "./project.ts";
 
 describe("what deploy/ shows is what the program accepts", () => {
   test("sidelane.yaml", () => {
@@ -16,3 +18,34 @@ describe("what deploy/ shows is what the program accepts", () => {
     expect(loaded).toMatchObject({ ok: true, warnings: [] });
   });
 });
+
+// A block with all that is required of a config, or with services, is a whole file; everything else is a part of one.
+describe("whole configs and tables in the pages", () => {
+  const blocks = projectFiles(".", ".md").flatMap((page) =>
+    fencedBlocks(readProjectFile(page), "yaml").map(({ line, text }) => ({
+      at: `${page}:${line}`,
+      text,
+      keys: keysOf(text),
+    })),
+  );
+  const configs = blocks.filter(({ keys }) => ["service", "listeners", "table"].every((key) => keys.includes(key)));
+  const tables = blocks.filter(({ keys }) => keys.includes("services"));
+
+  test("there are some", () => {
+    expect(configs.length).toBeGreaterThan(3);
+    expect(tables.length).toBeGreaterThan(3);
+  });
+
+  test.each(configs)("the config at $at", ({ text }) => {
+    expect(loadConfig(text, join(projectRoot, "sidelane.yaml"), {})).toMatchObject({ ok: true, warnings: [] });
+  });
+
+  test.each(tables)("the table at $at", ({ text }) => {
+    expect(loadTable(text, "routes.yaml")).toMatchObject({ ok: true, warnings: [] });
+  });
+});
+
+function keysOf(yaml: string): readonly string[] {
+  const document: unknown = parse(yaml);
+  return typeof document === "object" && document !== null ? Object.keys(document) : [];
+}

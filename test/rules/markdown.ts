@@ -16,6 +16,13 @@ function proseLines(markdown: string): string[] {
   });
 }
 
+/** The content of every fenced block of a language, with the line of its fence. Fences stand at the margin or in a list. */
+export function fencedBlocks(markdown: string, language: string): Found[] {
+  return [...markdown.matchAll(/^( *)(`{3,})(\S*)\n([^]*?)^\1\2$/gm)]
+    .filter(([, , , info]) => info === language)
+    .map((block) => ({ line: markdown.slice(0, block.index).split("\n").length, text: block[4] ?? "" }));
+}
+
 /** Every inline code span. */
 export function codeSpans(markdown: string): Found[] {
   return findAll(proseLines(markdown), /(?<!`)`([^`]+)`(?!`)/g);

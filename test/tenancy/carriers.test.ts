@@ -1,53 +1,8 @@
 // Where a key may travel, and what the endpoint gets of a request whose key came from there: everything as it was sent, in its
 // order, and baggage with the key in it.
 import { describe, expect, test } from "vitest";
-import {
-  type Ask,
-  type Field,
-  type Version,
-  type World,
-  describeVersions,
-  http1,
-  startWorld,
-  valuesOf,
-  without,
-} from "./world.ts";
-
-interface Case {
-  readonly name: string;
-  readonly carriers?: readonly object[];
-  readonly ask: Ask;
-  /** Who gets it; default: pr-7. */
-  readonly who?: string;
-  /** All fields of baggage that arrive; default: what was sent. */
-  readonly baggage?: readonly string[];
-}
-
-const AROUND: readonly Field[] = [
-  ["X-First", "1"],
-  ["x-dUp", 'a, b;c="d"'],
-];
-const BEHIND: readonly Field[] = [
-  ["X-Dup", "second"],
-  ["Accept", "*/*"],
-  ["X-Bytes", "caf\u00e9 \u00ff"],
-];
-
-/** The fields as they stand in this version. */
-const inVersion = ({ name }: Version, fields: readonly Field[]): readonly Field[] =>
-  name === "HTTP/1.1" ? fields : fields.map(([field, value]) => [field.toLowerCase(), value]);
-
-/** Sends the request among other fields and looks at what comes of it. */
-async function check(version: Version, world: World, { ask, who = "pr-7", baggage }: Case): Promise<void> {
-  const own = ask.fields ?? [];
-  const fields = [...AROUND, ...own, ...BEHIND];
-  const { arrived, status } = await world.ask({ ...ask, fields });
-  expect({ status, who: arrived?.who }).toEqual({ status: 200, who });
-  expect(valuesOf(arrived?.fields ?? [], "baggage")).toEqual(baggage ?? valuesOf(own, "baggage"));
-  expect(without(arrived?.fields ?? [], "baggage")).toEqual(without(inVersion(version, fields), "baggage"));
-  expect(arrived?.target).toBe(ask.target ?? "/");
-  expect(arrived?.host).toBe(ask.host ?? "checkout");
-}
+import { type Case, expectArrives, strangeKeys } from "./arrives.ts";
+import { describeVersions, http1, startWorld, valuesOf } from "./world.ts";
 
 const query = [{ query: "sidelane" }];
 const cookie = [{ cookie: "sidelane" }];
@@ -228,71 +183,6 @@ const orders: readonly Case[] = [
   },
 ];
 
-const written: readonly Case[] = [
-  {
-    name: "behind the members that are there, properties included",
-    carriers: query,
-    ask: { target: "/?sidelane=pr-7", fields: [["Baggage", "user=ada;ttl=60;x, tenant = a%20b"]] },
-    baggage: ["user=ada;ttl=60;x, tenant = a%20b,sidelane=pr-7"],
-  },
-  {
-    name: "into the first field of several",
-    carriers: query,
-    ask: {
-      target: "/?sidelane=pr-7",
-      fields: [
-        ["baggage", "a=1"],
-        ["BAGGAGE", "b=2"],
-        ["baggage", "c=3"],
-      ],
-    },
-    baggage: ["a=1,sidelane=pr-7", "b=2", "c=3"],
-  },
-  {
-    name: "into an empty field",
-    carriers: query,
-    ask: { target: "/?sidelane=pr-7", fields: [["baggage", ""]] },
-    baggage: ["sidelane=pr-7"],
-  },
-  {
-    name: "instead of an older one",
-    carriers: query,
-    ask: { target: "/?sidelane=pr-7", fields: [["baggage", "sidelane=pr-8;old,user=ada"]] },
-    baggage: ["user=ada,sidelane=pr-7"],
-  },
-  {
-    name: "instead of older ones, in whichever field and spelling",
-    carriers: query,
-    ask: {
-      target: "/?sidelane=pr-7",
-      fields: [
-        ["baggage", "a=1"],
-        ["baggage", "sidelane=pr-8"],
-        ["baggage", "side%6Cane=pr-8, b=2,sidelane = pr-8"],
-      ],
-    },
-    baggage: ["a=1,sidelane=pr-7", "b=2"],
-  },
-  {
-    name: "under the name of the first carrier of baggage",
-    carriers: [{ query: "sb" }, { baggage: "tenant" }, { baggage: "other" }],
-    ask: { target: "/?sb=pr-7", fields: [["baggage", "sidelane=pr-8"]] },
-    baggage: ["sidelane=pr-8,tenant=pr-7"],
-  },
-  {
-    name: "from another member of baggage, with its properties",
-    carriers: [{ baggage: "other", propagate: true }],
-    ask: { fields: [["baggage", "user=ada,other=pr-7;p=1"]] },
-  },
-  {
-    name: "encoded",
-    carriers: query,
-    ask: { target: "/?sidelane=gr%C3%B6%C3%9Fe,1" },
-    who: "pr-8",
-    baggage: ["sidelane=gr%C3%B6%C3%9Fe%2C1"],
-  },
-];
-
 const aliases: readonly Case[] = [
   ["signadot", "baggage", "user=ada,sd-routing-key=pr-7"] as const,
   ["signadot", "tracestate", "a=1,sd-routing-key=pr-7"] as const,
@@ -331,86 +221,25 @@ const levels: readonly Case[] = [
   baggage: [`sidelane=${baggage}`],
 }));
 
-const strangeKeys = (names: Readonly<Record<string, string>>): object => {
-  const sandbox = (who: string, key: string): object => ({ key, services: { checkout: [names[who] ?? ""] } });
-  return {
-    services: { checkout: { hosts: ["checkout", "pr-7--known"] } },
-    sandboxes: {
-      "pr-7": sandbox("pr-7", "pr-7"),
-      "pr-8": sandbox("pr-8", "pr-8"),
-      two: sandbox("pr-8", "two words"),
-      sum: sandbox("pr-8", "1+1"),
-      size: sandbox("pr-8", "größe,1"),
-      level1: sandbox("pr-8", "dev"),
-      level2: sandbox("pr-7", "dev.proj"),
-    },
-  };
-};
-
 describeVersions("a key travels in", (version) => {
   test.each([...kinds, ...orders, ...aliases, ...levels])("$name", async (one) => {
     const { carriers } = one;
     const tenancy = carriers === undefined ? {} : { carriers };
-    await check(version, await startWorld(version, { tenancy, table: strangeKeys }), one);
+    await expectArrives(version, await startWorld(version, { tenancy, table: strangeKeys }), one);
   });
 
   test("mirrord's query parameter", async () => {
     const world = await startWorld(version, { tenancy: { carriers: [{ alias: "mirrord" }] } });
-    await check(version, world, { name: "", ask: { target: "/?mirrord-session=pr-7" }, baggage: ["sidelane=pr-7"] });
+    await expectArrives(version, world, {
+      name: "",
+      ask: { target: "/?mirrord-session=pr-7" },
+      baggage: ["mirrord-session=pr-7"],
+    });
   });
 
   test("an alias that does not propagate", async () => {
     const world = await startWorld(version, { tenancy: { carriers: [{ alias: "okteto", propagate: false }] } });
-    await check(version, world, { name: "", ask: { fields: [["x-okteto-divert", "pr-7"]] } });
-  });
-});
-
-describeVersions("the key is written", (version) => {
-  test.each(written)("$name", async (one) => {
-    const { carriers = [] } = one;
-    const world = await startWorld(version, { tenancy: { carriers }, table: strangeKeys });
-    if (one.name.startsWith("from another")) {
-      await check(version, world, { ...one, baggage: ["user=ada,other=pr-7;p=1"] });
-      return;
-    }
-    await check(version, world, one);
-  });
-
-  test("with the properties that it came with, and without white space at the end of the field", async () => {
-    const world = await startWorld(version, { tenancy: { carriers: [{ baggage: "sidelane" }, { alias: "okteto" }] } });
-    for (const [sent, came] of [
-      ["okteto-divert=pr-7;p=1;q", "okteto-divert=pr-7;p=1;q,sidelane=pr-7;p=1;q"],
-      ["okteto-divert=pr-7 ; p=1 ,user=ada", "okteto-divert=pr-7 ; p=1 ,user=ada,sidelane=pr-7;p=1"],
-      ["okteto-divert=pr-7; ,user=ada", "okteto-divert=pr-7; ,user=ada,sidelane=pr-7"],
-    ] as const) {
-      const { arrived, reason } = await world.ask({ fields: [["baggage", sent]] });
-      expect({ reason, baggage: valuesOf(arrived?.fields ?? [], "baggage") }).toEqual({ reason: "", baggage: [came] });
-    }
-  });
-
-  const members = (count: number): string => Array.from({ length: count }, (_, i) => `m${i}=${i}`).join(",");
-  const bytes = (count: number): string => `m=${"x".repeat(count - 2)}`;
-  test.each([
-    ["64 members", members(63), true],
-    ["no more than 64 members", members(64), false],
-    ["8192 bytes", bytes(8192 - ",sidelane=pr-7".length), true],
-    ["no more than 8192 bytes", bytes(8193 - ",sidelane=pr-7".length), false],
-  ])("within the limits of W3C Baggage: %s", async (_, baggage, fits) => {
-    const world = await startWorld(version, { tenancy: { carriers: query } });
-    const { arrived } = await world.ask({ target: "/?sidelane=pr-7", fields: [["baggage", baggage]] });
-    expect(arrived?.who).toBe("pr-7");
-    expect(valuesOf(arrived?.fields ?? [], "baggage")).toEqual([fits ? `${baggage},sidelane=pr-7` : baggage]);
-    expect(await world.sidecar.metric("sidelane_keys_written_total", { source: "full" })).toBe(fits ? 0 : 1);
-    expect(await world.sidecar.metric("sidelane_keys_written_total", { source: "query" })).toBe(fits ? 1 : 0);
-  });
-
-  test("or, without room for it, nobody behind is told another one", async () => {
-    const world = await startWorld(version, { tenancy: { carriers: query } });
-    const baggage = `sidelane=p,${bytes(8192 - "sidelane=p,".length)}`;
-    const { arrived } = await world.ask({ target: "/?sidelane=pr-7", fields: [["baggage", baggage]] });
-    expect(arrived?.who).toBe("pr-7");
-    expect(valuesOf(arrived?.fields ?? [], "baggage").join(",")).not.toContain("sidelane=p");
-    expect(await world.sidecar.metric("sidelane_keys_written_total", { source: "full" })).toBe(1);
+    await expectArrives(version, world, { name: "", ask: { fields: [["x-okteto-divert", "pr-7"]] } });
   });
 });
 
@@ -511,48 +340,5 @@ describe("over HTTP/1.1, the whole head is as it was", () => {
         ["Baggage", "a=1,sidelane=pr-7"],
       ],
     });
-  });
-});
-
-describeVersions("`remember`", (version) => {
-  const carriers = [{ query: "sidelane", remember: "sb" }, { cookie: "sb" }, { baggage: "sidelane" }];
-
-  test("gives the client a cookie that has the same effect, until an empty parameter takes it away", async () => {
-    const world = await startWorld(version, { tenancy: { carriers } });
-    const first = await world.ask({ target: "/?sidelane=pr-7" });
-    expect(first.arrived?.who).toBe("pr-7");
-    expect(valuesOf(first.fields, "set-cookie")).toEqual(["sb=pr-7; Path=/; HttpOnly; SameSite=Lax"]);
-    const next = await world.ask({ fields: [["cookie", "a=1; sb=pr-7"]] });
-    expect(next.arrived?.who).toBe("pr-7");
-    expect(valuesOf(next.arrived?.fields ?? [], "baggage")).toEqual(["sidelane=pr-7"]);
-    expect(valuesOf(next.fields, "set-cookie")).toEqual([]);
-    const another = await world.ask({ target: "/?sidelane=pr-8", fields: [["cookie", "sb=pr-7"]] });
-    expect(another.arrived?.who).toBe("pr-8");
-    expect(valuesOf(another.fields, "set-cookie")).toEqual(["sb=pr-8; Path=/; HttpOnly; SameSite=Lax"]);
-    for (const target of ["/?sidelane=", "/?sidelane"]) {
-      const last = await world.ask({
-        target,
-        fields: [
-          ["cookie", "sb=pr-7"],
-          ["baggage", "sidelane=pr-7"],
-        ],
-      });
-      expect(last.arrived?.who).toBe("app");
-      expect(valuesOf(last.fields, "set-cookie")).toEqual(["sb=; Path=/; Max-Age=0"]);
-    }
-  });
-
-  test("keeps keys whole that no cookie could hold", async () => {
-    const world = await startWorld(version, { tenancy: { carriers }, table: strangeKeys });
-    const first = await world.ask({ target: "/?sidelane=gr%C3%B6%C3%9Fe,1" });
-    const [cookieLine = ""] = valuesOf(first.fields, "set-cookie");
-    const next = await world.ask({ fields: [["cookie", cookieLine.split(";")[0] ?? ""]] });
-    expect([first.arrived?.who, next.arrived?.who]).toEqual(["pr-8", "pr-8"]);
-  });
-
-  test("leaves the endpoint's own cookies and other requests alone", async () => {
-    const world = await startWorld(version, { tenancy: { carriers } });
-    const { fields } = await world.ask({ fields: [["baggage", "sidelane=pr-7"]] });
-    expect(valuesOf(fields, "set-cookie")).toEqual([]);
   });
 });

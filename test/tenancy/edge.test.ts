@@ -313,3 +313,24 @@ test.each([
   client.send("GET / HTTP/1.1\r\nHost: checkout\r\nbaggage: sidelane=pr-7\r\n\r\n");
   expect((await client.message()).field("x-who")).toBe(who);
 });
+
+test.each([
+  ["an upgrade", "", "Connection: Upgrade\r\nUpgrade: websocket\r\n", ["connection", "upgrade", "x-a"]],
+  ["with fields named in Connection", "", "Connection: x-sandbox, baggage, cookie, close\r\n", ["x-a"]],
+  ["in absolute-form", "http://pr-7--other.example:81", "", ["x-a"]],
+  ["HTTP/1.0", "", "", ["x-a"]],
+])("HTTP/1.1: a key is taken out of a request %s", async (name, origin, lines, left) => {
+  const world = await startEdge(http1, {});
+  const keys = "baggage: sidelane=pr-7\r\nX-Sandbox:pr-7\r\nCookie:sidelane=pr-7\r\ntracestate: sidelane=pr-7\r\n";
+  const version = name === "HTTP/1.0" ? "1.0" : "1.1";
+  const { arrived, status } = await world.ask({
+    raw: `GET ${origin}/a?sidelane=pr-7 HTTP/${version}\r\nHost: pr-7--checkout\r\n${keys}${lines}X-A: 1\r\n\r\n`,
+  });
+  expect({ status, who: arrived?.who, host: arrived?.host, target: arrived?.target }).toEqual({
+    status: 200,
+    who: "app",
+    host: origin === "" ? "checkout" : "other.example:81",
+    target: "/a",
+  });
+  expect(arrived?.fields.map(([field]) => field.toLowerCase()).toSorted()).toEqual(left);
+});

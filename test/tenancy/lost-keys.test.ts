@@ -107,7 +107,7 @@ describeRelay("a key that the app drops", (mode) => {
     expect(lines).toEqual([
       {
         message: "shop loses the routing key on the way to checkout",
-        fields: expect.objectContaining({ service: "shop", peer: "checkout", count: 1, key: "pr-7" }) as LogFields,
+        fields: expect.objectContaining({ peer: "checkout", count: 1, key: "pr-7" }) as LogFields,
       },
     ]);
   });

@@ -154,18 +154,18 @@ describeVersions("a signed key", (version) => {
   });
 
   test("follows its file while the sidecar runs", async () => {
-    const { ask, folder } = await startSigned(version);
+    const world = await startSigned(version);
     const before = tokenOf(hmac);
     const after = tokenOf(keyOf("k1", "hmac", OTHER_SECRET));
-    expectCounts(await ask({ target: `/?sidelane=${before}` }), before);
-    expectRejected(await ask({ target: `/?sidelane=${after}` }), version, /signature/);
-    await writeFile(join(folder, "k1.new"), OTHER_SECRET);
-    await rename(join(folder, "k1.new"), join(folder, "k1"));
-    await eventually(async () => (await ask({ target: `/?sidelane=${after}` })).reason === "");
-    expectCounts(await ask({ target: `/?sidelane=${after}` }), after);
-    expectRejected(await ask({ target: `/?sidelane=${before}` }), version, /signature/);
+    expectCounts(await world.ask({ target: `/?sidelane=${before}` }), before);
+    expectRejected(await world.ask({ target: `/?sidelane=${after}` }), version, /signature/);
+    await writeFile(join(world.folder, "k1.new"), OTHER_SECRET);
+    await rename(join(world.folder, "k1.new"), join(world.folder, "k1"));
+    await eventually(async () => (await world.ask({ target: `/?sidelane=${after}` })).reason === "");
+    expectCounts(await world.ask({ target: `/?sidelane=${after}` }), after);
+    expectRejected(await world.ask({ target: `/?sidelane=${before}` }), version, /signature/);
     const other = tokenOf(ed25519);
-    expectCounts(await ask({ target: `/?sidelane=${other}` }), other);
+    expectCounts(await world.ask({ target: `/?sidelane=${other}` }), other);
   });
 
   test("of a trusted caller counts as well, and stays outside, too", async () => {

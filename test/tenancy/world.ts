@@ -174,9 +174,10 @@ function replyOf(heads: readonly Head[], body: string, grpc: boolean): Omit<Repl
   return { status, grpcStatus, reason: text.slice(0, Math.max(0, colon)), detail: text.slice(colon + 2), fields };
 }
 
-/** For what only HTTP/1.1 has. */
+/** For what a test does by version. */
 export const http1: Version = { name: "HTTP/1.1", startApp: startHttp1App, send: sendHttp1 };
-const versions: readonly Version[] = [http1, http2Version("HTTP/2"), http2Version("gRPC")];
+export const http2: Version = http2Version("HTTP/2");
+const versions: readonly Version[] = [http1, http2, http2Version("gRPC")];
 
 /** Defines the same tests for every version. */
 export function describeVersions(name: string, define: (version: Version) => void): void {
@@ -192,7 +193,10 @@ export interface World {
   readonly sidecar: Sidecar;
   /** Authorities of the apps, by who they are: app, baseline, pr-7, pr-8, elsewhere. */
   readonly names: Readonly<Record<string, string>>;
-  ask(ask?: Ask): Promise<Reply>;
+  /** Everything that came to any of them. */
+  readonly all: readonly Arrived[];
+  /** @param through another sidecar, from which requests come to this one. */
+  ask(ask?: Ask, through?: Sidecar): Promise<Reply>;
 }
 
 /** What a test changes of the world. `table` is given where the apps are. */
@@ -222,8 +226,8 @@ function defaultTable(names: Readonly<Record<string, string>>): object {
 /** Starts all of it; ended when the test is over. */
 export async function startWorld(version: Version, options: WorldOptions = {}): Promise<World> {
   const { inbound, outbound, table = defaultTable, ...others } = options;
-  let arrived: Arrived | undefined;
-  const note = (one: Arrived): void => void (arrived = one);
+  const all: Arrived[] = [];
+  const note = (one: Arrived): void => void all.push(one);
   const apps = await Promise.all(NAMES.map(async (who) => [who, (await version.startApp(note, who)).name] as const));
   const names = Object.fromEntries(apps);
   const sidecar = await startSidecar({
@@ -237,10 +241,11 @@ export async function startWorld(version: Version, options: WorldOptions = {}): 
   return {
     sidecar,
     names,
-    ask: async (ask = {}) => {
-      arrived = undefined;
-      const reply = await version.send(sidecar, ask);
-      return { ...reply, arrived };
+    all,
+    ask: async (ask = {}, through = sidecar) => {
+      const before = all.length;
+      const reply = await version.send(through, ask);
+      return { ...reply, arrived: all[before] };
     },
   };
 }

@@ -12,7 +12,7 @@ let fleet: Fleet;
 
 beforeAll(async () => {
   fleet = await startFleet();
-  return fleet.close;
+  return () => fleet.close();
 }, 600_000);
 
 type Ask = (chain: readonly Language[], baggage: readonly string[], client?: string) => Promise<readonly Hop[]>;

@@ -132,6 +132,8 @@ function innermost(node: TraceNode, nodes: readonly TraceNode[]): TraceNode | un
     (a, b) =>
       difference(excessMs(a, node), excessMs(b, node)) ||
       Number(taken(a, node)) - Number(taken(b, node)) ||
+      // The shorter one: of two calls at once the other merely lasted longer.
+      difference(a.endMs - a.startMs, b.endMs - b.startMs) ||
       b.startMs - a.startMs ||
       a.endMs - b.endMs,
   )[0];

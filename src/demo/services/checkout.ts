@@ -11,6 +11,7 @@ const QUOTE_MS = 8_000;
 /** What a failed call is to the caller of checkout; anything else is a 502. */
 const httpStatuses: Readonly<Record<number, number>> = {
   [grpc.status.NOT_FOUND]: 404,
+  [grpc.status.FAILED_PRECONDITION]: 424,
   [grpc.status.UNAVAILABLE]: 503,
   [grpc.status.DEADLINE_EXCEEDED]: 504,
 };

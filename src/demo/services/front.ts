@@ -30,6 +30,13 @@ export async function front(request: IncomingMessage, response: ServerResponse):
       return order(url.search, response);
     case "/recommendations":
       return recommendations(response);
+    case "/scenes":
+    case "/play":
+      // Scenes need more than a shop has: the demo itself plays them.
+      return replySame(
+        response,
+        await fetch(`${process.env["SCENES_URL"]}${request.url}`, { method: request.method ?? "GET" }),
+      );
     default:
       replyJson(response, 404, { error: `no such page: ${url.pathname}` });
   }

@@ -28,6 +28,9 @@ describe("findProperty", () => {
     ["an empty value", "require=", ""],
     ["the last duplicate", "require=a;require=b", "b"],
     ["the last duplicate that has a value", "require=a;require;require=", "a"],
+    ["'=' and '+' encoded, as by Java", "x;require%3Dcheckout%2Bpayments;y", "checkout+payments"],
+    ["all encoded, as by Python", "ttl%3D60%3brequire%3dcheckout+payments%3By", "checkout+payments"],
+    ["encoded, no value", "a%3Brequire%3Bb", ""],
     ["empty properties", ";; ;require=a;;", "a"],
   ])("%s", (_, properties, value) => {
     expect(read(properties)).toBe(value);
@@ -56,13 +59,14 @@ describe("findProperty", () => {
 });
 
 test("agrees with a reader that takes the properties apart", () => {
-  const piece = fc.constantFrom("require", "require=", "=", ";", " ", "\t", "z", "%41", "%", "r", "x");
+  const piece = fc.constantFrom("require", "require=", "=", ";", " ", "\t", "z", "%41", "%", "r", "x", "%3B", "%3d");
   fc.assert(
     fc.property(
       fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join("")),
       (properties) => {
         let answer: string | undefined;
-        for (const property of properties.split(";")) {
+        const plain = properties.replaceAll("%3B", ";").replaceAll("%3d", "=");
+        for (const property of plain.split(";")) {
           const equals = property.indexOf("=");
           const name = (equals === -1 ? property : property.slice(0, equals)).replace(/^[ \t]+|[ \t]+$/g, "");
           if (name !== "require") continue;

@@ -2,11 +2,12 @@
 //
 //   property = key OWS "=" OWS value / key OWS       ; separated by OWS ";" OWS
 //
-// The same leniency as in baggage.ts, and the same guarantees: names compared at the start of a property and exactly, each
-// byte looked at once, nothing allocated while the value holds no '%'.
+// ';' and '=' may be percent-encoded: OpenTelemetry's agent for Java up to 2.31 writes `;require%3Dcheckout`, and Python encodes
+// the ';' as well (see baggage.ts). The same leniency as there, and the same guarantees: names compared at the start of a
+// property and exactly, each byte looked at once, nothing allocated while the value holds no '%'.
 import type { Found } from "./found.ts";
 import { EQUALS, HTAB, PERCENT, SEMICOLON, SP } from "./octets.ts";
-import { percentDecode } from "./percent.ts";
+import { octetWidth, percentDecode } from "./percent.ts";
 
 /**
  * Looks for the property called `name` among those of a member, bytes[start, end) as `Found.propertiesBytes` has them, and
@@ -23,9 +24,9 @@ export function findProperty(bytes: Uint8Array, start: number, end: number, name
   let encoded = false;
   let at = start;
   while (at < end) {
-    const first = bytes[at];
-    if (first === SEMICOLON || first === SP || first === HTAB) {
-      at++;
+    const filler = bytes[at] === SP || bytes[at] === HTAB ? 1 : octetWidth(bytes, at, end, SEMICOLON);
+    if (filler > 0) {
+      at += filler;
       continue;
     }
     let matched = 0;
@@ -35,19 +36,20 @@ export function findProperty(bytes: Uint8Array, start: number, end: number, name
     }
     if (matched === nameLength) {
       while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at++;
-      if (at === end || bytes[at] === SEMICOLON) {
+      const equals = at < end ? octetWidth(bytes, at, end, EQUALS) : 0;
+      if (at === end || octetWidth(bytes, at, end, SEMICOLON) > 0) {
         seen = true;
-      } else if (bytes[at] === EQUALS) {
+      } else if (equals > 0) {
         seen = true;
-        at++;
+        at += equals;
         while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at++;
         const from = at;
         let to = at;
         let percent = false;
         for (; at < end; at++) {
           const byte = bytes[at];
-          if (byte === SEMICOLON) break;
           if (byte === SP || byte === HTAB) continue;
+          if (octetWidth(bytes, at, end, SEMICOLON) > 0) break;
           if (byte === PERCENT) percent = true;
           to = at + 1;
         }
@@ -58,7 +60,7 @@ export function findProperty(bytes: Uint8Array, start: number, end: number, name
         }
       }
     }
-    while (at < end && bytes[at] !== SEMICOLON) at++;
+    while (at < end && octetWidth(bytes, at, end, SEMICOLON) === 0) at++;
   }
   if (!seen) return false;
   if (encoded) percentDecode(bytes, valueStart, valueEnd, found);

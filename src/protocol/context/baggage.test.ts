@@ -33,7 +33,10 @@ describe("findBaggageMember", () => {
     ["a forbidden octet within the value", 'sidelane=my "key\\', 'my "key\\'],
     ["UTF-8 as it is", "sidelane=größe", "größe"],
     ["percent-encoded UTF-8", "sidelane=gr%C3%B6%c3%9fe", "größe"],
-    ["percent-encoded separators", "sidelane=a%2Cb%3Bc%3Dd%20", "a,b;c=d "],
+    ["percent-encoded separators", "sidelane=a%2Cb%3Dc%20", "a,b=c "],
+    ["an encoded ';', which begins the properties", "sidelane=pr-7%3Brequire%3Dcheckout", "pr-7"],
+    ["an encoded ';' behind an encoded value", "sidelane=gr%C3%B6%c3%9fe%3bp,x=1", "größe"],
+    ["an encoded '%3B', which is none", "sidelane=a%253Bb", "a%3Bb"],
     ["octets that are not UTF-8", "sidelane=a%FFb%C3", "a\u{fffd}b\u{fffd}"],
     ["'%' that stands for itself", "sidelane=100%,x=%", "100%"],
     ["'%' without two hexadecimal digits", "sidelane=%4%zz%%41", "%4%zz%A"],
@@ -57,6 +60,7 @@ describe("findBaggageMember", () => {
     ["no value", "sidelane="],
     ["white space for a value", "sidelane= \t "],
     ["properties for a value", "sidelane= ;x=1"],
+    ["encoded properties for a value", "sidelane=%3Bx%3D1"],
     ["an encoded name", "side%6Cane=pr-7"],
   ])("nothing: %s", (_, field) => {
     expect(read(field)).toBeUndefined();
@@ -80,6 +84,7 @@ describe("findBaggageMember", () => {
     ["none when the winning member has none", "sidelane=a;p=1,sidelane=b", ""],
     ["not those of a duplicate without a value", "sidelane=a;p=1,sidelane=;p=2", "p=1"],
     ["of an encoded value: as they stand", "sidelane=%41;p=%42", "p=%42"],
+    ["encoded ones: as they stand", "sidelane=pr-7%3Brequire%3Da%2Bb%3bq,x=1", "require%3Da%2Bb%3bq"],
     ["a ';' with nothing behind it", "sidelane=a;,x=1", ""],
   ])("properties: %s", (_, field, properties) => {
     const found = new Found();

@@ -7,13 +7,17 @@
 // or property nor a longer or shorter value can be mistaken for the key. Each byte is looked at once. Nothing is allocated
 // while the value holds no '%'. There is no limit on members or bytes here: `limits.headBytesMax` bounds both.
 //
+// An encoded ';' (`%3B`) ends a value like a plain one. OpenTelemetry for Python (1.45 and all before) takes properties for a
+// part of the value, and sends on `pr-7;require=checkout` as `pr-7%3Brequire%3Dcheckout`: read as one value, that would be an
+// unknown key, and a silent visit to the baseline. The price: no routing key holds a ';' (names.ts).
+//
 // Lenient where nothing can go wrong by it: a value may hold octets that the grammar forbids (a space within, '"', '\',
 // UTF-8 as it is). It is taken as it stands, as the propagators inside the services do; refusing it would turn a
 // key that the next hop sees into a silent visit to the baseline. What yields nothing: a member without '=', one without
 // a name, one without a value.
 import type { Found } from "./found.ts";
 import { COMMA, EQUALS, HTAB, PERCENT, SEMICOLON, SP } from "./octets.ts";
-import { percentDecode } from "./percent.ts";
+import { isEscapeOf, octetWidth, percentDecode } from "./percent.ts";
 
 /**
  * Looks for the member called `name` in one `baggage` field value, bytes[start, end), and sets `found` to its decoded value
@@ -24,8 +28,8 @@ import { percentDecode } from "./percent.ts";
  * returned true, `found` holds the answer of the whole list, since a call that returns false does not touch it.
  *
  * Names are case-sensitive tokens and never decoded: `Sidelane` and `side%6Cane` are other members than `sidelane`.
- * Values are percent-decoded; octets that are not UTF-8 become U+FFFD (as UTF-8). A '%' that no two hexadecimal digits
- * follow stands for itself. Compare the result with the UTF-8 of the wanted key.
+ * Values are percent-decoded, properties stay as they stand, encoded ones too; octets that are not UTF-8 become U+FFFD (as
+ * UTF-8). A '%' that no two hexadecimal digits follow stands for itself. Compare the result with the UTF-8 of the wanted key.
  */
 export function findBaggageMember(
   bytes: Uint8Array,
@@ -66,14 +70,17 @@ export function findBaggageMember(
           const byte = bytes[at];
           if (byte === COMMA || byte === SEMICOLON) break;
           if (byte === SP || byte === HTAB) continue;
-          if (byte === PERCENT) percent = true;
+          if (byte === PERCENT) {
+            if (isEscapeOf(bytes, at, end, SEMICOLON)) break;
+            percent = true;
+          }
           to = at + 1;
         }
         if (to > from) {
           valueStart = from;
           valueEnd = to;
           encoded = percent;
-          propertiesStart = at < end && bytes[at] === SEMICOLON ? at + 1 : at;
+          propertiesStart = at < end ? at + octetWidth(bytes, at, end, SEMICOLON) : at;
           while (at < end && bytes[at] !== COMMA) at++;
           propertiesEnd = at;
         }

@@ -39,6 +39,16 @@ export class Found {
     this.propertiesEnd = end;
   }
 
+  /** Finds what another has found; valid as long as that is. */
+  setAll(other: Found): void {
+    this.bytes = other.bytes;
+    this.start = other.start;
+    this.end = other.end;
+    this.propertiesBytes = other.propertiesBytes;
+    this.propertiesStart = other.propertiesStart;
+    this.propertiesEnd = other.propertiesEnd;
+  }
+
   /** Room for `length` bytes: the reused scratch, or for unusual lengths a fresh array, so that one huge value pins no memory. */
   room(length: number): Uint8Array {
     if (length > SCRATCH_BYTES) return new Uint8Array(length);

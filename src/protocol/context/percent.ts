@@ -89,6 +89,19 @@ function continues(lead: number, index: number, byte: number): boolean {
   return byte >= 0x80 && byte <= 0xbf;
 }
 
+/** How many bytes at `at` stand for this octet: 1 as itself, 3 percent-encoded, 0 when it is another. */
+export function octetWidth(bytes: Uint8Array, at: number, end: number, octet: number): number {
+  const byte = bytes[at];
+  if (byte === octet) return 1;
+  return byte === PERCENT && isEscapeOf(bytes, at, end, octet) ? 3 : 0;
+}
+
+/** Whether the two bytes behind the '%' at `at` are this octet's hexadecimal digits. */
+export function isEscapeOf(bytes: Uint8Array, at: number, end: number, octet: number): boolean {
+  if (at + 2 >= end || hexValue(bytes[at + 1] ?? 0) !== octet >> 4) return false;
+  return hexValue(bytes[at + 2] ?? 0) === (octet & 15);
+}
+
 /** The value of a hexadecimal digit, -1 for every other octet. */
 export function hexValue(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;

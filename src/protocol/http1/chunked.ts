@@ -57,9 +57,12 @@ export class ChunkScanner {
   #trailerHeld: Uint8Array = EMPTY;
   #trailerLength = 0;
   readonly #limits: ChunkLimits;
+  readonly #forbidden: readonly Uint8Array[];
 
-  constructor(limits: ChunkLimits) {
+  /** @param forbidden names of trailer fields, in small letters, that are not forwarded beside those that never are. */
+  constructor(limits: ChunkLimits, forbidden: readonly Uint8Array[] = []) {
     this.#limits = limits;
+    this.#forbidden = forbidden;
   }
 
   /** Prepares for a new message; `framing` false leaves only the payload in `segments`. */
@@ -227,7 +230,7 @@ export class ChunkScanner {
     }
     if (after === INCOMPLETE) return full ? this.#fail(faults.trailerTooLarge) : end;
     this.#state = states.done;
-    if (this.#framing) this.trailer = forwardableTrailer(this.#trailerHeld, after);
+    if (this.#framing) this.trailer = forwardableTrailer(this.#trailerHeld, after, this.#forbidden);
     return start + (after - before);
   }
 

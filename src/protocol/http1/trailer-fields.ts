@@ -52,8 +52,12 @@ const forbidden = [
   "traceparent",
 ].map(latin1);
 
-/** The trailer section in `held[0, length)`, which was scanned, without the forbidden fields. */
-export function forwardableTrailer(held: Uint8Array, length: number): Uint8Array {
+/**
+ * The trailer section in `held[0, length)`, which was scanned, without the forbidden fields.
+ *
+ * @param others names, in small letters, that are forbidden here as well.
+ */
+export function forwardableTrailer(held: Uint8Array, length: number, others: readonly Uint8Array[]): Uint8Array {
   const kept = new Uint8Array(length);
   let at = 0;
   let i = 0;
@@ -64,6 +68,7 @@ export function forwardableTrailer(held: Uint8Array, length: number): Uint8Array
     while (held[i] !== LF) i++;
     i++;
     if (forbidden.some((name) => equalsToken(held, lineStart, nameEnd, name))) continue;
+    if (others.some((name) => equalsToken(held, lineStart, nameEnd, name))) continue;
     kept.set(held.subarray(lineStart, i), at);
     at += i - lineStart;
   }

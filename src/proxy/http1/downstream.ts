@@ -169,14 +169,13 @@ export class Http1Downstream implements WireOwner, Connection {
     if (amendment.any) amendRequest(head, bytes, view, amendment);
     this.#enter("exchange");
     exchange.open(head, bytes, after, route, router);
-    if (listener.accessLog !== undefined)
-      exchange.logged = describeRequest(view, listener.watch, router.tenant.keyToShow);
+    if (listener.accessLog !== undefined) exchange.logged = describeRequest(view, listener.watch, router.tenant);
     let at = after;
     this.#chunked = head.chunked;
     if (head.hasBody) {
       this.#bodyRemaining = head.contentLength;
       if (head.chunked) {
-        this.#scanner ??= new ChunkScanner(listener.limits);
+        this.#scanner ??= new ChunkScanner(listener.limits, listener.noTrailers);
         this.#scanner.reset(true);
       }
       at = this.#takeBody(bytes, after, end);

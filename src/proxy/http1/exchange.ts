@@ -226,7 +226,7 @@ export class Exchange extends ExchangeBase {
     this.#writeHead(head, bytes, after, word, this.#addedLines());
   }
 
-  /** What we add to the endpoint's final answer. */
+  /** What we add to the final answer, the endpoint's or our own. */
   #addedLines(): Uint8Array | undefined {
     const debug = this.#debug ? (this.route as Route).debugLine : undefined;
     if (this.setCookie === "") return debug;
@@ -296,7 +296,7 @@ export class Exchange extends ExchangeBase {
       { detail, service: decision.service, destination: decision.destination, endpoint: this.endpoint?.name ?? "" },
       this.isHead,
       keepAlive ? (this.#http10 ? "keep-alive" : "") : "close",
-      this.#debug ? route.debugLine : undefined,
+      this.#addedLines(),
     );
     this.#downstream.wire.send(bytes, 0, bytes.length);
     this.#finish(reason, keepAlive ? "keep" : "close");

@@ -216,8 +216,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     const { amendment } = router.tenant;
     if (amendment.any) amendRequest(head, block, amendment);
     const exchange = new Http2Exchange(this, id, head, block, route, router);
-    if (listener.accessLog !== undefined)
-      exchange.logged = describeRequest(view, listener.watch, router.tenant.keyToShow);
+    if (listener.accessLog !== undefined) exchange.logged = describeRequest(view, listener.watch, router.tenant);
     const { down } = exchange;
     this.streams.set(id, down);
     if (ends) {

@@ -18,6 +18,7 @@ import type { FailureReason, Reason } from "../../base/reasons.ts";
 import { reasonInfo } from "../../base/reasons.ts";
 import { statusOfField, statusOfHttp, statusOfReset } from "../../protocol/grpc/status.ts";
 import { parseGrpcTimeout, writeGrpcTimeout } from "../../protocol/grpc/timeout.ts";
+import { fixedId } from "../../protocol/field-table.ts";
 import { hashOf, type Field, type FieldBlock } from "../../protocol/hpack/field.ts";
 import { errorCodes, errorName } from "../../protocol/http2/error-codes.ts";
 import { fieldIds } from "../../protocol/http2/field-ids.ts";
@@ -127,7 +128,7 @@ export class Http2Exchange extends ExchangeBase {
 
   /** RFC 9110 §7.6.2. */
   #countForward(maxForwards: number): void {
-    const at = this.#fields.findIndex((field) => field.kind === fieldIds.maxForwards);
+    const at = this.#fields.findIndex((field) => fixedId(field.kind) === fieldIds.maxForwards);
     this.#replace(at, ownField("max-forwards", String(maxForwards - 1)));
   }
 
@@ -464,6 +465,7 @@ export class Http2Exchange extends ExchangeBase {
     const { service, destination } = decision;
     const context = { detail, service, destination, endpoint: this.endpoint?.name ?? "" };
     const { fields, body } = answerOf(reason, context, this.isHead, this.isGrpc);
+    if (this.setCookie !== "") fields.push(ownField("set-cookie", this.setCookie));
     this.status = this.isGrpc ? 200 : info.status;
     const debug = this.#debug ? debugField(route) : undefined;
     this.#finish(reason);

@@ -1,8 +1,10 @@
 // Writes a key into the baggage of a request, for the services behind (W3C Baggage §3.3: other members stay as they are, and
-// the limits of §3.3.2 hold). Into the first field there is, since several propagators read no other.
+// the limits of §3.3.2 hold). Several fields become one on the way, since propagators differ in which of several they read.
 import type { Amendment } from "../../protocol/context/amendment.ts";
 import { BaggageSize, appendMember, measureBaggage, withoutMembers } from "../../protocol/context/baggage-edit.ts";
 import type { RequestView, WatchList } from "../../protocol/context/request-view.ts";
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 /** The member is in the amendment, was there already, or has no room. */
 export type Written = "written" | "there" | "full";
@@ -36,14 +38,21 @@ export class KeyWriter {
       lefts[i] = left;
       measureBaggage(left ?? value, 0, (left ?? value).length, size);
     }
-    const fits = size.hasRoom(member.length);
-    // Without room, too, the older key goes: to those behind none is better than one that this request was not decided by.
-    lefts.forEach((left, i) => {
-      if (left !== undefined) amendment.replace(i, left);
-    });
-    if (!fits) return "full";
-    const value = amendment.valueOf(view, first);
-    amendment.replace(first, appendMember(value, 0, value.length, member));
+    if (!size.hasRoom(member.length)) {
+      // The older key goes all the same: to those behind none is better than one that this request was not decided by.
+      lefts.forEach((left, i) => {
+        if (left !== undefined) amendment.replace(i, left);
+      });
+      return "full";
+    }
+    // One field in the end: over gRPC some propagators read the first only, others the last.
+    let whole = NO_BYTES;
+    for (let i = first; i !== -1; i = view.indexOf(this.#number, i + 1)) {
+      const value = lefts[i] ?? amendment.valueOf(view, i);
+      whole = value.length === 0 ? whole : appendMember(whole, 0, whole.length, value);
+      if (i !== first) amendment.replace(i, NO_BYTES);
+    }
+    amendment.replace(first, appendMember(whole, 0, whole.length, member));
     return "written";
   }
 }

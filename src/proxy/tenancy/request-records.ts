@@ -17,6 +17,9 @@ import type { Tenancy } from "./tenancy.ts";
 import type { Tenant } from "./tenant.ts";
 
 const NO_BYTES = new Uint8Array(0);
+/** Of one text in a span: thousands of them wait for the collector. More than is shown of any. */
+const TEXT_BYTES_MAX = 2048;
+const QUESTION_MARK = 0x3f;
 
 /** The records of one listener's requests. */
 export class RequestRecords {
@@ -68,7 +71,7 @@ export class RequestRecords {
     // A token that does not count is nobody's key, and a secret perhaps.
     if (rejection === "") draft.setKey(keyFrom, key.bytes, key.start, key.end);
     else draft.setKey("", NO_BYTES, 0, 0);
-    const { best } = traces;
+    const best = traces.toShow(view);
     if (best === undefined) {
       draft.setTrace(NO_BYTES, 0, 0);
       draft.setSpan(NO_BYTES, 0, 0);
@@ -97,18 +100,20 @@ export class RequestRecords {
     const agent = view.indexOf(this.#userAgent);
     const request = {
       direction: this.#listener.direction,
-      method: textOf(view.methodBytes, view.methodStart, view.methodEnd),
+      method: beginningOf(view.methodBytes, view.methodStart, view.methodEnd),
       scheme: view.portDefault === 443 || this.#listener.tls !== undefined ? ("https" as const) : ("http" as const),
-      host: view.hostEnd > view.hostStart ? textOf(view.hostBytes, view.hostStart, view.hostEnd) : "",
+      host: view.hostEnd > view.hostStart ? beginningOf(view.hostBytes, view.hostStart, view.hostEnd) : "",
       port: view.hostPort,
-      target: textOf(view.targetBytes, view.targetStart, view.targetEnd),
+      target: beginningOf(view.targetBytes, view.targetStart, endOfPath(view)),
       protocolVersion: view.protocol.slice(5),
       client,
-      key: hasKey ? new TextDecoder().decode(key.bytes.subarray(key.start, key.end)) : "",
+      key: hasKey
+        ? new TextDecoder().decode(key.bytes.subarray(key.start, Math.min(key.end, key.start + TEXT_BYTES_MAX)))
+        : "",
       userAgent:
         agent === -1
           ? ""
-          : textOf(view.sources[agent] as Uint8Array, view.starts[agent] as number, view.ends[agent] as number),
+          : beginningOf(view.sources[agent] as Uint8Array, view.starts[agent] as number, view.ends[agent] as number),
       isGrpc: view.isGrpc,
     };
     this.span = this.#tenancy.spans?.begin(bytes, start, request, turnNowMs());
@@ -117,4 +122,13 @@ export class RequestRecords {
     rewriteTraceparent(bytes, start, this.span.id, value, 0);
     this.#tenant.amendment.replace(at, value);
   }
+}
+
+function beginningOf(bytes: Uint8Array, start: number, end: number): string {
+  return textOf(bytes, start, Math.min(end, start + TEXT_BYTES_MAX));
+}
+
+function endOfPath({ targetBytes, targetStart, targetEnd }: RequestView): number {
+  const at = targetBytes.indexOf(QUESTION_MARK, targetStart);
+  return at === -1 ? targetEnd : Math.min(at, targetEnd);
 }

@@ -10,6 +10,7 @@ import { withoutTracestateMembers } from "../../protocol/context/tracestate-edit
 import type { Carrier } from "../../routing/carrier.ts";
 import type { CompiledTable } from "../../routing/compiled-table.ts";
 import { NO_SERVICE } from "../../routing/decide.ts";
+import { JAEGER_BAGGAGE } from "./synonyms.ts";
 
 type Without = (bytes: Uint8Array, start: number, end: number, names: readonly Uint8Array[]) => Uint8Array | undefined;
 
@@ -36,6 +37,7 @@ export class Stripper {
       carriers.filter((carrier) => carrier.kind === kind).map(({ name }) => new TextEncoder().encode(name));
     const lists = (["baggage", "tracestate", "cookie"] as const)
       .map((kind) => ({ number: watch.numberOf(kind), names: names(kind), without: listsOf[kind] }))
+      .concat({ number: watch.numberOf(JAEGER_BAGGAGE), names: names("baggage"), without: withoutMembers })
       .filter((list) => list.names.length > 0);
     const whole = carriers
       .filter(({ kind }) => kind === "header")

@@ -4,6 +4,7 @@ import { BlockList, isIPv6 } from "node:net";
 import type { Log } from "../../base/log.ts";
 import type { ProxyConfig } from "../../config/proxy-config.ts";
 import { WatchList } from "../../protocol/context/request-view.ts";
+import { type Carrier, carrierOf } from "../../routing/carrier.ts";
 import { headersOfCarriers } from "../../routing/key-finder.ts";
 import { LostKeys } from "../../telemetry/lost-keys.ts";
 import type { Telemetry } from "../../telemetry/metrics.ts";
@@ -11,6 +12,7 @@ import type { SpanRecorder } from "../../telemetry/spans/recorder.ts";
 import { loggedFields } from "../log-exchange.ts";
 import type { KeyVerifier } from "./key-verifier.ts";
 import { traceHeaders } from "./request-traces.ts";
+import { JAEGER_BAGGAGE, withSynonyms } from "./synonyms.ts";
 import { TraceMemory } from "./trace-memory.ts";
 
 /** What a `Tenancy` is made of. */
@@ -49,14 +51,15 @@ export function openTenancy(config: ProxyConfig, deps: TenancyDeps): Tenancy {
       logMs: timeouts.lostKeyLogMs,
     });
   }
+  const read = [...tenancy.carriers, ...tenancy.edge.carriers, carrierOf("baggage", memberName(tenancy.carriers))];
   const traced = remembers || telemetry.journal !== undefined || spans !== undefined;
   return {
     config,
     telemetry,
     log,
     watch: new WatchList([
-      ...headersOfCarriers([...tenancy.carriers, ...tenancy.edge.carriers]),
-      ...(writesKeys(config) ? ["baggage"] : []),
+      ...headersOfCarriers(strips(config) ? withSynonyms(read) : read),
+      ...(strips(config) ? [JAEGER_BAGGAGE] : []),
       ...(traced ? traceHeaders : []),
       ...(logged ? loggedFields : []),
     ]),
@@ -72,11 +75,15 @@ function hasBothWays({ listeners }: ProxyConfig): boolean {
   return ["inbound", "outbound"].every((way) => listeners.some(({ direction }) => direction === way));
 }
 
-/** Also an edge: it lets nobody's key through, and writes those it trusts. */
-function writesKeys({ tenancy, listeners }: ProxyConfig): boolean {
-  const { carriers, edge, stamp, repair } = tenancy;
-  if (listeners.some((listener) => listener.direction === "inbound" && listener.edge)) return true;
-  return stamp !== undefined || repair === "restore" || [...carriers, ...edge.carriers].some((c) => c.propagate);
+/** Whether keys are taken out of requests anywhere. */
+function strips({ listeners }: ProxyConfig): boolean {
+  return listeners.some((one) => (one.direction === "inbound" ? one.edge : one.egress === "strip"));
+}
+
+/** The member of baggage in which keys are written for the services behind. */
+export function memberName(carriers: readonly Carrier[]): string {
+  const inBaggage = carriers.filter(({ kind }) => kind === "baggage");
+  return (inBaggage.find(({ alias }) => alias === "") ?? inBaggage[0])?.name ?? "sidelane";
 }
 
 function blockListOf(callers: readonly string[]): BlockList {

@@ -10,6 +10,7 @@ import { Amendment } from "../../protocol/context/amendment.ts";
 import { memberBytes } from "../../protocol/context/baggage-edit.ts";
 import { Found } from "../../protocol/context/found.ts";
 import type { RequestView } from "../../protocol/context/request-view.ts";
+import { traceKinds } from "../../protocol/context/trace-id.ts";
 import { contentEnd, contentStart } from "../../protocol/context/without-elements.ts";
 import { type Carrier, carrierOf } from "../../routing/carrier.ts";
 import type { CompiledTable } from "../../routing/compiled-table.ts";
@@ -19,8 +20,9 @@ import type { KeyFrom } from "../../telemetry/journal-draft.ts";
 import { KeyWriter } from "./key-writer.ts";
 import { RequestTraces } from "./request-traces.ts";
 import { Stripper } from "./stripper.ts";
-import type { Tenancy } from "./tenancy.ts";
-import { traceVerdicts } from "./trace-memory.ts";
+import { withSynonyms } from "./synonyms.ts";
+import { type Tenancy, memberName } from "./tenancy.ts";
+import { type TraceMemory, type TraceVerdict, traceVerdicts } from "./trace-memory.ts";
 
 /** Between two log lines about baggage without room. */
 const FULL_LOG_MS = 60_000;
@@ -49,7 +51,6 @@ export class Tenant {
   readonly #inbound: boolean;
   readonly #edge: boolean;
   readonly #stripsOnTheWayOut: boolean;
-  readonly #readsTraces: boolean;
   readonly #finder: KeyFinder;
   readonly #edgeFinder: KeyFinder;
   readonly #writer: KeyWriter;
@@ -67,10 +68,11 @@ export class Tenant {
   #fromWorld = false;
   #signed = false;
   #expiresAtSeconds = 0;
-  #token = new Found();
+  readonly #token = new Found();
+  readonly #recalled = new Found();
 
   constructor(listener: ListenerConfig, tenancy: Tenancy) {
-    const { config, watch, memory, telemetry, spans } = tenancy;
+    const { config, watch, memory } = tenancy;
     const { carriers, edge, stamp } = config.tenancy;
     this.#tenancy = tenancy;
     this.#listener = listener.name;
@@ -78,23 +80,20 @@ export class Tenant {
     this.#edge = listener.direction === "inbound" && listener.edge;
     this.#stripsOnTheWayOut = listener.direction === "outbound" && listener.egress === "strip";
     this.recovers = !this.#inbound && (stamp !== undefined || memory !== undefined);
-    this.#readsTraces = memory !== undefined || telemetry.journal !== undefined || spans !== undefined;
     this.traces = new RequestTraces(watch);
     this.#finder = new KeyFinder(carriers, watch);
     this.#edgeFinder = new KeyFinder(edge.carriers, watch);
-    const member = carriers.find(({ kind, alias }) => kind === "baggage" && alias === "")?.name ?? "sidelane";
+    const member = memberName(carriers);
     this.#memberName = member;
     this.#member = new TextEncoder().encode(member);
     this.#writer = new KeyWriter(this.#member, watch);
     this.#stamp = stamp === undefined ? undefined : new TextEncoder().encode(stamp);
     this.#secure = listener.tls === undefined ? "" : "; Secure";
     // The query is part of what the other side is asked for, and the host is the other side.
-    this.#egress = new Stripper(
-      carriers.filter(({ kind }) => kind !== "query" && kind !== "host"),
-      watch,
-    );
+    const leaving = carriers.filter(({ kind }) => kind !== "query" && kind !== "host");
+    this.#egress = new Stripper(withSynonyms([...leaving, carrierOf("baggage", member)]), watch);
     if (!this.#edge) return;
-    const all = [...carriers, ...edge.carriers, carrierOf("baggage", member)];
+    const all = withSynonyms([...carriers, ...edge.carriers, carrierOf("baggage", member)]);
     this.#edgeStrippers.set(undefined, new Stripper(all, watch));
     for (const trusted of edge.carriers) {
       const others = all.filter(({ kind, name }) => kind !== trusted.kind || name !== trusted.name);
@@ -113,7 +112,7 @@ export class Tenant {
     this.rejection = "";
     this.setCookie = "";
     this.#signed = false;
-    if (this.#readsTraces) this.traces.read(view);
+    this.traces.forget();
     const fromWorld = this.#edge && !trusted;
     this.#fromWorld = fromWorld;
     const finder = fromWorld ? this.#edgeFinder : this.#finder;
@@ -135,6 +134,7 @@ export class Tenant {
     const verified = this.#verified(table, theirs);
     if (this.rejection === "" || target === NO_KEY) return verified;
     this.rejection = "";
+    this.setCookie = "";
     this.#take(this.#finder);
     return target;
   }
@@ -144,18 +144,19 @@ export class Tenant {
     return this.keyFrom === "" || this.keyFrom === "lost" || this.rejection !== "" ? undefined : this.key;
   }
 
+  /** The request target holds a secret: a token. */
+  get hidesQuery(): boolean {
+    return this.#carrier?.kind === "query" && (this.#signed || this.rejection !== "");
+  }
+
   #take(finder: KeyFinder): void {
     this.hostStart = finder.hostStart;
     this.hostEnd = finder.hostEnd;
     this.#carrier = finder.carrier;
     this.#forget = finder.forget;
     if (finder.carrier === undefined) return;
-    const { key } = finder;
     this.keyFrom = "carrier";
-    this.key.set(key.bytes, key.start, key.end);
-    if (key.propertiesEnd > key.propertiesStart) {
-      this.key.setProperties(key.propertiesBytes, key.propertiesStart, key.propertiesEnd);
-    }
+    this.key.setAll(finder.key);
   }
 
   /** A key from the world: where the config names signers, it is a token, and its key is what one of them signed. */
@@ -167,6 +168,8 @@ export class Tenant {
     const verified = verifier.verify(key.bytes, key.start, key.end, wallNowMs());
     if (!verified.ok) {
       this.rejection = verified.detail;
+      // A browser would bring it with every request, for years perhaps, and only who knows the parameter could end that.
+      if (this.#carrier?.kind === "cookie") this.setCookie = forgetting(this.#carrier.name);
       return NO_KEY;
     }
     this.#signed = true;
@@ -189,6 +192,8 @@ export class Tenant {
    * @param towards name of the service that is called, "" when it is not in the table.
    */
   recover(view: RequestView, table: CompiledTable, towards: string): number {
+    // An empty parameter says that none is wanted.
+    if (this.#forget !== undefined) return NO_KEY;
     if (towards !== "" && this.#recall(view, towards)) return this.#targetOf(table);
     if (this.#stamp === undefined || (towards === "" && this.#stripsOnTheWayOut)) return NO_KEY;
     this.keyFrom = "stamp";
@@ -200,30 +205,50 @@ export class Tenant {
   #recall(view: RequestView, towards: string): boolean {
     const { memory, telemetry, config } = this.#tenancy;
     if (memory === undefined) return false;
+    this.traces.read(view);
+    const { best } = this.traces;
+    if (best === undefined) return false;
+    const verdict = this.#askMemory(memory, best.kind === traceKinds.requestId);
+    if (verdict !== traceVerdicts.found && verdict !== traceVerdicts.mixed) return false;
+    const mixed = verdict === traceVerdicts.mixed;
+    // A trace that also came in without the key may be without it on purpose: telling is enough.
+    const restores = config.tenancy.repair === "restore" && !mixed;
+    telemetry.lostKeys?.note(
+      {
+        service: config.service,
+        towards,
+        outcome: restores ? "restored" : mixed ? "unsure" : "reported",
+        key: this.key,
+        trace: best,
+        method: { bytes: view.methodBytes, start: view.methodStart, end: view.methodEnd },
+        path: { bytes: view.targetBytes, start: view.targetStart, end: view.targetEnd },
+      },
+      coarse.nowMs,
+    );
+    this.keyFrom = restores ? "restored" : "lost";
+    return restores;
+  }
+
+  /**
+   * What all ids of the request say together; the key goes to `key`. One that is known to have come in without a key, or with
+   * two, settles it.
+   *
+   * @param byRequestId request ids count: there are no others.
+   */
+  #askMemory(memory: TraceMemory, byRequestId: boolean): TraceVerdict {
     const { traces, key } = this;
+    let verdict: TraceVerdict = traceVerdicts.none;
     for (let t = 0; t < traces.count; t++) {
       const id = traces.ids[t];
-      if (id === undefined) continue;
-      const verdict = memory.find(id, coarse.nowMs, key);
-      if (verdict === traceVerdicts.none) continue;
-      if (verdict === traceVerdicts.conflict) return false;
-      const restores = config.tenancy.repair === "restore";
-      telemetry.lostKeys?.note(
-        {
-          service: config.service,
-          towards,
-          outcome: restores ? "restored" : verdict === traceVerdicts.mixed ? "unsure" : "reported",
-          key,
-          trace: id,
-          method: { bytes: view.methodBytes, start: view.methodStart, end: view.methodEnd },
-          path: { bytes: view.targetBytes, start: view.targetStart, end: view.targetEnd },
-        },
-        coarse.nowMs,
-      );
-      this.keyFrom = restores ? "restored" : "lost";
-      return restores;
+      if (id === undefined || (id.kind === traceKinds.requestId) !== byRequestId) continue;
+      const says = memory.find(id, coarse.nowMs, this.#recalled);
+      if (says === traceVerdicts.conflict || says === traceVerdicts.keyless) return says;
+      if (says === traceVerdicts.none) continue;
+      if (verdict !== traceVerdicts.none && !sameKey(key, this.#recalled)) return traceVerdicts.conflict;
+      key.setAll(this.#recalled);
+      if (verdict !== traceVerdicts.mixed) verdict = says;
     }
-    return false;
+    return verdict;
   }
 
   /**
@@ -233,8 +258,8 @@ export class Tenant {
    * @param refused nothing of it goes on.
    */
   settle(view: RequestView, table: CompiledTable, outside: boolean, refused: boolean): void {
-    if (this.#inbound && this.rejection === "") this.#remember();
     if (refused) return;
+    if (this.#inbound) this.#remember(view);
     const { amendment } = this;
     const strips = this.#fromWorld || this.#signed;
     if (strips) this.#stripAtTheEdge(view, table);
@@ -247,8 +272,10 @@ export class Tenant {
       // At the edge always: what is trusted there need not be read anywhere else.
       this.#write(view, this.#carrier.kind);
     }
+    // The answer to an app is not for a browser.
+    if (!this.#inbound) return;
     if (this.#carrier !== undefined && this.#carrier.remember !== "") this.setCookie = this.#cookie(this.#carrier);
-    else if (this.#forget !== undefined) this.setCookie = `${this.#forget.remember}=; Path=/; Max-Age=0`;
+    else if (this.#forget !== undefined) this.setCookie = forgetting(this.#forget.remember);
   }
 
   #stripAtTheEdge(view: RequestView, table: CompiledTable): void {
@@ -261,6 +288,8 @@ export class Tenant {
     const { key } = this;
     // It stands there already, as it is to be written.
     if (source === "baggage" && !this.#signed && this.#carrier?.name === this.#memberName) return;
+    // Some propagators encode the semicolon before properties, so it ends a key in either form: this one would become another.
+    if (key.bytes.subarray(key.start, key.end).includes(SEMICOLON[0] as number)) return;
     const plain = memberBytes(this.#member, key.bytes, key.start, key.end);
     // White space behind them would end up at the end of the field, which HTTP/2 takes for malformed (RFC 9113 §8.2.1).
     const propertiesStart = contentStart(key.propertiesBytes, key.propertiesStart, key.propertiesEnd);
@@ -285,10 +314,11 @@ export class Tenant {
     });
   }
 
-  #remember(): void {
+  #remember(view: RequestView): void {
     const { memory } = this.#tenancy;
     const { traces } = this;
-    if (memory === undefined || traces.count === 0) return;
+    if (memory === undefined) return;
+    traces.read(view);
     for (let t = 0; t < traces.count; t++) {
       const id = traces.ids[t];
       if (id === undefined) continue;
@@ -304,4 +334,15 @@ export class Tenant {
     const ends = this.#signed ? `; Expires=${new Date(this.#expiresAtSeconds * 1000).toUTCString()}` : "";
     return `${new TextDecoder().decode(pair)}; Path=/; HttpOnly; SameSite=Lax${this.#secure}${ends}`;
   }
+}
+
+/** Set-Cookie that takes a cookie back (RFC 6265 §3.1). */
+function forgetting(name: string): string {
+  return `${name}=; Path=/; Max-Age=0`;
+}
+
+function sameKey(a: Found, b: Found): boolean {
+  if (a.end - a.start !== b.end - b.start) return false;
+  for (let i = 0; i < a.end - a.start; i++) if (a.bytes[a.start + i] !== b.bytes[b.start + i]) return false;
+  return true;
 }

@@ -10,7 +10,7 @@ import { KeyPool, NO_KEY_ID } from "./key-pool.ts";
 
 /** What is known of a trace. */
 export const traceVerdicts = {
-  /** Nothing, or only that it came in without a key. */
+  /** Nothing. */
   none: 0,
   /** It came in with one key, each time. */
   found: 1,
@@ -18,6 +18,8 @@ export const traceVerdicts = {
   conflict: 2,
   /** It came in with one key, and also without: another service may have lost it before. */
   mixed: 3,
+  /** It came in, and always without a key. */
+  keyless: 4,
 } as const;
 
 /** One of `traceVerdicts`. */
@@ -117,7 +119,8 @@ export class TraceMemory {
       key = this.#both(key, its);
       if (key === NO_KEY) return traceVerdicts.conflict;
     }
-    if (key === NO_KEY || !this.#keys.has(key)) return traceVerdicts.none;
+    if (key === NO_KEY) return withoutKey ? traceVerdicts.keyless : traceVerdicts.none;
+    if (!this.#keys.has(key)) return traceVerdicts.none;
     this.#keys.read(key, into);
     return withoutKey ? traceVerdicts.mixed : traceVerdicts.found;
   }

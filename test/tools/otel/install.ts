@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { findGo } from "../../support/toolchains.ts";
 
@@ -26,7 +27,10 @@ const JVM = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"];
 /** Makes all of them ready; rejects with a sentence that says what is missing. A minute the first time. */
 export async function installPrograms(): Promise<Readonly<Record<Language, Program>>> {
   const [python, go, java] = await Promise.all([installPython(), installGo(), installJava()]);
-  const node: Program = { command: [process.execPath, join(sources, "node", "service.ts")], env: {} };
+  const node: Program = {
+    command: [process.execPath, fileURLToPath(import.meta.resolve("./node/service.ts"))],
+    env: {},
+  };
   return { node, python, go, java };
 }
 
