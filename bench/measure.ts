@@ -39,7 +39,6 @@ export interface Subject {
   readonly answerBytes: number;
 }
 
-const warmUpSeconds = 1;
 /** Requests that a load abandons when it ends may reach a backend a little later: until its count stands still so long. */
 const settleMs = 100;
 const settleRoundsMax = 20;
@@ -52,10 +51,11 @@ export async function measure(
   subject: Subject,
   scenario: Scenario,
   seconds: number,
+  warmUpSeconds: number = 1,
 ): Promise<Measurement> {
   const { pid } = subject.process;
   const target = { workspace, core: cores.load, port: subject.port, seconds };
-  await scenario.run({ ...target, seconds: warmUpSeconds });
+  if (warmUpSeconds > 0) await scenario.run({ ...target, seconds: warmUpSeconds });
   const countsBefore = await settledCounts(backends);
   if (subject.process.hasEnded()) {
     throw new Error(`${subject.process.name} ended while it was warmed up:\n${subject.process.output()}`);
@@ -120,6 +120,8 @@ function voidReasons(subject: Subject, scenario: Scenario, result: LoadResult, s
   }
   if (scenario.destination === "sandbox") {
     if (seen.baseline > 0) reasons.push(`${seen.baseline} requests went to the baseline: all have the key`);
+  } else if (scenario.destination === "baseline") {
+    if (seen.sandbox > 0) reasons.push(`${seen.sandbox} requests went to the sandbox: none has a key that counts`);
   } else if (Math.abs(seen.sandbox - seen.baseline) > inFlight + 1) {
     // The load takes turns: what is in flight at the end is the only difference.
     reasons.push(`${seen.sandbox} requests went to the sandbox, ${seen.baseline} to the baseline: half each is right`);

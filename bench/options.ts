@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { peerNames, type PeerName } from "./peers/registry.ts";
 import { suiteNames, suites, type SuiteName } from "./suites/registry.ts";
 import type { Scenario } from "./suites/suite.ts";
+import { tenancyProtocols, type TenancyProtocol } from "./tenancy/run-tenancy.ts";
 
 /** A suite, and which of its scenarios. */
 export interface Selection {
@@ -14,6 +15,10 @@ export interface Selection {
 export interface Options {
   /** What to run, in the order of `suiteNames`. */
   readonly selections: readonly Selection[];
+  /** In which protocols the features of tenancy are compared with a sidecar without them. */
+  readonly tenancy: readonly TenancyProtocol[];
+  /** It is enough to see that everything works. */
+  readonly isQuick: boolean;
   readonly peers: readonly PeerName[];
   readonly connections: readonly number[];
   readonly rounds: number;
@@ -23,14 +28,16 @@ export interface Options {
   /** Priority of proxies, load and backends: as nice(1) counts. */
   readonly nice: number;
   readonly json: string | undefined;
+  /** The page that gets the tables of tenancy. */
+  readonly write: string | undefined;
   readonly assert: boolean;
   readonly sidelaneCommand: readonly string[] | undefined;
 }
 
 export const usage = `npm run bench -- [flags]
 
-  --only LIST              of ${suiteNames.join(",")} (default: all),
-                           or of their scenarios, such as http2:8x16
+  --only LIST              of ${suiteNames.join(",")},tenancy (default: all),
+                           or of their scenarios, such as http2:8x16 or tenancy:http1
   --peers LIST             of ${peerNames.join(",")}
                            (default: all; each suite has peers of its own)
   --connections LIST       of http1; default 1,64,512
@@ -40,6 +47,7 @@ export const usage = `npm run bench -- [flags]
   --quick                  some scenarios, 2 rounds of 1 second: for trying something out, not for publishing
   --nice=N                 as root on a shared machine: -10 keeps the neighbours out of the way; default 0
   --json FILE              every measurement and the summary
+  --write PAGE             puts the tables of tenancy into PAGE, in place of those there
   --assert                 exit 1 when a budget is exceeded or cannot be judged
   --sidelane-command CMD   instead of the build output, such as "node src/main.ts proxy"; --config FILE is appended
 `;
@@ -49,7 +57,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      only: { type: "string", default: suiteNames.join(",") },
+      only: { type: "string", default: [...suiteNames, "tenancy"].join(",") },
       peers: { type: "string", default: peerNames.join(",") },
       connections: { type: "string" },
       rounds: { type: "string" },
@@ -57,6 +65,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
       rate: { type: "string", default: "5000" },
       nice: { type: "string", default: "0" },
       json: { type: "string" },
+      write: { type: "string" },
       quick: { type: "boolean", default: false },
       assert: { type: "boolean", default: false },
       "sidelane-command": { type: "string" },
@@ -69,18 +78,38 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
     .split(",")
     .map((text) => wholeNumber("--connections", text, 1));
   const rate = wholeNumber("--rate", values.rate, 0);
+  const only = values.only.split(",").map((text) => text.trim());
+  const peers = values.peers.split(",").map(peerName);
   return {
-    selections: select(values.only.split(","), { connections, rate }, values.quick),
-    peers: values.peers.split(",").map(peerName),
+    selections: select(
+      only.filter((text) => !isTenancy(text)),
+      { connections, rate },
+      values.quick,
+    ),
+    tenancy: peers.includes("sidelane") ? tenancyOf(only.filter(isTenancy)) : [],
+    isQuick: values.quick,
+    peers,
     connections,
     rounds: wholeNumber("--rounds", values.rounds ?? (values.quick ? "2" : "5"), 1),
     seconds: wholeNumber("--seconds", values.seconds ?? (values.quick ? "1" : "4"), 1),
     rate,
     nice: wholeNumber("--nice", values.nice, -20),
     json: values.json,
+    write: values.write,
     assert: values.assert,
     sidelaneCommand: command === undefined || command === "" ? undefined : command.split(/\s+/),
   };
+}
+
+function isTenancy(text: string): boolean {
+  return text.split(":")[0] === "tenancy";
+}
+
+function tenancyOf(wanted: readonly string[]): TenancyProtocol[] {
+  const names = wanted.map((text) => text.split(":")[1]);
+  const unknown = names.find((name) => name !== undefined && !tenancyProtocols.some((one) => one === name));
+  if (unknown !== undefined) throw new Error(`--only: tenancy has ${tenancyProtocols.join(" and ")}, no ${unknown}`);
+  return tenancyProtocols.filter((one) => names.some((name) => name === undefined || name === one));
 }
 
 function select(
@@ -89,9 +118,9 @@ function select(
   isQuick: boolean,
 ): Selection[] {
   const pairs = wanted.map((text) => {
-    const [suite = "", scenario] = text.trim().split(":");
+    const [suite = "", scenario] = text.split(":");
     if (!suiteNames.some((name) => name === suite)) {
-      throw new Error(`--only: ${text} is none of ${suiteNames.join(", ")}, and no scenario of one`);
+      throw new Error(`--only: ${text} is none of ${suiteNames.join(", ")}, tenancy, and no scenario of one`);
     }
     return { text, suite, scenario };
   });

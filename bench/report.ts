@@ -24,11 +24,15 @@ export function describeMachine(): string {
   return `${all.length} x ${all[0]?.model.trim() ?? "unknown CPU"}, ${memory} GiB, Linux ${release()}`;
 }
 
+/** When and on what, how many rounds of how long. */
+export function settingLine({ date, machine, versions, rounds, seconds }: Setting): string {
+  return `Measured ${date} on ${machine}; ${versions.join("; ")}. Median of ${rounds} rounds of ${seconds} s (lowest–highest in brackets).`;
+}
+
 export function markdown(setting: Setting, selections: readonly Selection[], rows: readonly Row[]): string {
   const parts = [
-    `Measured ${setting.date} on ${setting.machine}; ${setting.versions.join("; ")}.`,
-    `Median of ${setting.rounds} rounds of ${setting.seconds} s (lowest–highest in brackets). The peers took turns within each ` +
-      `round; ratios were taken within a round. Proxy alone on core 0, load and two backends on core 1. All proxies: one thread, ` +
+    settingLine(setting),
+    `The peers took turns within each round; ratios were taken within a round. Proxy alone on core 0, load and two backends on core 1. All proxies: one thread, ` +
       `the same exact baggage rule (nghttpx: none), connections kept on both sides, deadlines on, no access log. CPU is utime + ` +
       `stime of all processes of the proxy.`,
   ];

@@ -6,11 +6,14 @@ import { judge } from "./budgets.ts";
 import { measure, type Subject } from "./measure.ts";
 import { parseOptions, usage, type Options, type Selection } from "./options.ts";
 import { peer, type PeerName } from "./peers/registry.ts";
+import { sidelaneCommand } from "./peers/sidelane.ts";
 import { prioritise } from "./priority.ts";
 import { freePorts, runToEnd, Workspace } from "./processes.ts";
-import { describeMachine, markdown, sampleLine, verdictLines, type Setting } from "./report.ts";
+import { describeMachine, markdown, settingLine, sampleLine, verdictLines, type Setting } from "./report.ts";
 import { suites } from "./suites/registry.ts";
 import { summarise, type Sample } from "./summary.ts";
+import { replaceTenancy, tenancyMarkdown, tenancyVoids } from "./tenancy/report-tenancy.ts";
+import { runTenancy, tenancyTools, type TenancySample } from "./tenancy/run-tenancy.ts";
 import { missingTools, tools, toolPath } from "./tools.ts";
 
 const cores = { proxy: 0, load: 1 } as const;
@@ -55,9 +58,9 @@ async function main(argv: readonly string[]): Promise<number> {
 async function bench(options: Options): Promise<number> {
   // This process sleeps while a measurement runs; it must not wake up on the proxy's core.
   await runToEnd([toolPath(tools.taskset), "-pc", String(cores.load), String(process.pid)]);
-  for (const name of new Set(options.selections.flatMap((selection) => peersOf(options, selection)))) {
-    await peer(name, options.sidelaneCommand).prepare?.();
-  }
+  const names = new Set(options.selections.flatMap((selection) => peersOf(options, selection)));
+  if (options.tenancy.length > 0) names.add("sidelane");
+  for (const name of names) await peer(name, options.sidelaneCommand).prepare?.();
   const samples: Sample[] = [];
   const versions = new Set<string>();
   for (const selection of options.selections) {
@@ -68,7 +71,25 @@ async function bench(options: Options): Promise<number> {
       await workspace.close();
     }
   }
-  return conclude(options, samples, [...versions]);
+  const tenancySamples: TenancySample[] = [];
+  for (const protocol of options.tenancy) {
+    const workspace = new Workspace();
+    try {
+      tenancySamples.push(
+        ...(await runTenancy(workspace, protocol, {
+          cores,
+          rounds: options.isQuick ? 1 : options.rounds,
+          seconds: options.seconds,
+          warmUpSeconds: options.isQuick ? 0 : 1,
+          command: sidelaneCommand(options.sidelaneCommand),
+        })),
+      );
+    } finally {
+      await workspace.close();
+    }
+    versions.add(peer("sidelane", options.sidelaneCommand).version());
+  }
+  return conclude(options, samples, tenancySamples, [...versions]);
 }
 
 /** Its backends and proxies run from its beginning to its end, and nothing else does. */
@@ -108,26 +129,40 @@ async function runSuite(
   }
 }
 
-function conclude(options: Options, samples: readonly Sample[], versions: readonly string[]): number {
+function conclude(
+  options: Options,
+  samples: readonly Sample[],
+  tenancySamples: readonly TenancySample[],
+  versions: readonly string[],
+): number {
   const setting: Setting = {
     date: new Date().toISOString().slice(0, 10),
     machine: describeMachine(),
     versions,
-    rounds: options.rounds,
+    rounds: options.selections.length === 0 && options.isQuick ? 1 : options.rounds,
     seconds: options.seconds,
   };
   const rows = summarise(samples);
   const verdicts = judge(samples);
-  console.log(`\n${markdown(setting, options.selections, rows)}\n\n${verdictLines(verdicts)}`);
+  const parts = [markdown(setting, options.selections, rows), tenancyMarkdown(tenancySamples), verdictLines(verdicts)];
+  console.log(`\n${parts.filter((part) => part !== "").join("\n\n")}`);
   if (options.json !== undefined) {
-    writeFileSync(options.json, `${JSON.stringify({ setting, rows, verdicts, samples }, null, 2)}\n`);
+    writeFileSync(
+      options.json,
+      `${JSON.stringify({ setting, rows, verdicts, samples, tenancy: tenancySamples }, null, 2)}\n`,
+    );
   }
   const voided = samples.filter((sample) => sample.voidReasons.length > 0);
   for (const sample of voided) console.error(`void: ${sampleLine(sample, "request")}`);
-  if (voided.length > 0) {
-    console.error(
-      `bench: ${voided.length} of ${samples.length} measurements are void and in none of the figures above`,
-    );
+  if (options.write !== undefined) {
+    replaceTenancy(options.write, `${settingLine(setting)}\n\n${tenancyMarkdown(tenancySamples)}`);
+  }
+  const tenancyVoided = tenancyVoids(tenancySamples);
+  for (const line of tenancyVoided) console.error(line);
+  const voidCount = voided.length + tenancyVoided.length;
+  if (voidCount > 0) {
+    const all = samples.length + tenancySamples.length;
+    console.error(`bench: ${voidCount} of ${all} measurements are void and in none of the figures above`);
     return 1;
   }
   return options.assert && verdicts.some((verdict) => !verdict.met) ? 1 : 0;
@@ -143,7 +178,8 @@ function cannotRun(options: Options): string | undefined {
     ...suites[selection.suite].needs,
     ...peersOf(options, selection).flatMap((name) => peer(name, options.sidelaneCommand).needs),
   ]);
-  return missingTools([tools.taskset, ...needed]);
+  if (options.selections.length === 0 && options.tenancy.length === 0) return "--only and --peers leave nothing to do";
+  return missingTools([tools.taskset, ...needed, ...(options.tenancy.length > 0 ? tenancyTools : [])]);
 }
 
 /** The peers of a suite that take part. */

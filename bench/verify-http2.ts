@@ -6,15 +6,20 @@ import { authority, grpcAnswer, grpcPath, grpcQuestion, largeBodyBytes, path } f
 import { backendBody, backendHeader, type Destination } from "./load/requests.ts";
 import { eachRoutingCase, expectSame, markOf } from "./verify.ts";
 
-interface Answer {
+/** A whole answer. */
+export interface Answer {
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
   readonly trailers: IncomingHttpHeaders;
 }
 
-interface Question {
+/** A request; without `fields` it has the `baggage` alone. */
+export interface Question {
   readonly path: string;
-  readonly baggage: string | undefined;
+  readonly baggage?: string | undefined;
+  /** By default that of http2-requests.ts. */
+  readonly authority?: string;
+  readonly fields?: readonly (readonly [name: string, value: string])[];
   readonly body?: Buffer;
   readonly isGrpc?: boolean;
 }
@@ -60,7 +65,8 @@ function expectRouted(what: string, answer: Answer, goesTo: Destination): void {
   expectSame(`${what}: went to`, answer.headers[backendHeader.toLowerCase()], markOf(goesTo));
 }
 
-async function ask(what: string, port: number, question: Question): Promise<Answer> {
+/** Asks over a connection of its own. @throws Error that begins with `what`. */
+export async function ask(what: string, port: number, question: Question): Promise<Answer> {
   const session = connect(`http://127.0.0.1:${port}`);
   try {
     return await exchange(session, question);
@@ -77,7 +83,8 @@ async function exchange(session: ClientHttp2Session, question: Question): Promis
     const stream = session.request({
       [constants.HTTP2_HEADER_METHOD]: question.body === undefined ? "GET" : "POST",
       [constants.HTTP2_HEADER_PATH]: question.path,
-      [constants.HTTP2_HEADER_AUTHORITY]: authority,
+      [constants.HTTP2_HEADER_AUTHORITY]: question.authority ?? authority,
+      ...Object.fromEntries(question.fields ?? []),
       ...(question.baggage === undefined ? {} : { baggage: question.baggage }),
       ...(question.isGrpc === true ? { "content-type": "application/grpc", te: "trailers" } : {}),
     });

@@ -24,7 +24,15 @@ export interface H2Load {
   readonly isCounted: boolean;
   /** Each request has a body of `largeBodyBytes`. */
   readonly uploads: boolean;
+  /** By default that of http2-requests.ts, with the key. */
+  readonly request?: {
+    readonly path: string;
+    readonly authority: string;
+    readonly fields: readonly (readonly [name: string, value: string])[];
+  };
 }
+
+const plainRequest = { path, authority, fields: [...requestFields, ["baggage", sandboxBaggage] as const] };
 
 /** Answered requests per second of the last counted run, by what was run. */
 const rates = new Map<string, number>();
@@ -47,10 +55,17 @@ export async function runH2Load(workspace: Folder, core: number, load: H2Load): 
   const perConnection = Math.max(streams, Math.ceil(((rates.get(key) ?? 0) * seconds) / connections));
   const extent = load.isCounted ? `--requests=${perConnection * connections}` : `--duration=${seconds}`;
   const flags = `--threads=1 --clients=${connections} --max-concurrent-streams=${streams} ${extent}`;
-  const fields = [...requestFields, ["baggage", sandboxBaggage] as const, [":authority", authority] as const];
+  const { request = plainRequest } = load;
+  const fields = [...request.fields, [":authority", request.authority] as const];
   const headers = fields.flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
   const body = load.uploads ? [`--data=${largeBodyFile(workspace)}`] : [];
-  const argv = [toolPath(tools.h2load), ...flags.split(" "), ...headers, ...body, `http://127.0.0.1:${port}${path}`];
+  const argv = [
+    toolPath(tools.h2load),
+    ...flags.split(" "),
+    ...headers,
+    ...body,
+    `http://127.0.0.1:${port}${request.path}`,
+  ];
   const output = await runToEnd(pinned(core, argv));
   const operations = number(output, /(\d+) succeeded/);
   // h2load rounds the time itself to 10 ms.

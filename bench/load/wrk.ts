@@ -1,4 +1,4 @@
-// The load: wrk (C, one thread), which sends the two heads of requests.ts in turns.
+// The load: wrk (C, one thread), which sends the two heads of requests.ts, or others, in turns.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +14,8 @@ export interface WrkLoad {
   readonly seconds: number;
   /** Requests per second in all; `undefined`: every connection sends its next request as soon as it has its answer. */
   readonly ratePerSecond?: number;
+  /** Request heads that take turns; by default the two of requests.ts. */
+  readonly heads?: readonly string[];
 }
 
 /**
@@ -38,11 +40,12 @@ export async function runWrk(workspace: Folder, core: number, load: WrkLoad): Pr
  * measures a burst.) wrk counts latency from the send, so the thinking is not in it.
  */
 function loadScript(load: WrkLoad): string {
+  const { heads = [loadHeads.sandbox, loadHeads.baseline] } = load;
   const lines = [
     // JSON escapes are Lua escapes as far as these heads need them (\r, \n, \").
-    `local heads = { ${JSON.stringify(loadHeads.sandbox)}, ${JSON.stringify(loadHeads.baseline)} }`,
+    `local heads = { ${heads.map((head) => JSON.stringify(head)).join(", ")} }`,
     "local turn = 1",
-    "function request() turn = 3 - turn; return heads[turn] end",
+    "function request() turn = turn % #heads + 1; return heads[turn] end",
   ];
   if (load.ratePerSecond !== undefined) {
     const thinkMs = (load.connections / load.ratePerSecond) * 1000;

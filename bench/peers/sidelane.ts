@@ -27,11 +27,14 @@ export function sidelane(command: readonly string[] | undefined): Peer {
       await runToEnd(build);
     },
     command(setup) {
-      // Executed by its first line, as an installed `sidelane` and the image are: the flags of Node stand there.
-      const main = command ?? [projectFile("dist/main.js"), "proxy"];
-      return [...main, "--config", writeSidelaneConfig(setup)];
+      return [...sidelaneCommand(command), "--config", writeSidelaneConfig(setup)];
     },
   };
+}
+
+/** What runs a sidecar: executed by its first line, as an installed `sidelane` and the image are, where the flags of Node stand. */
+export function sidelaneCommand(command: readonly string[] | undefined): readonly string[] {
+  return command ?? [projectFile("dist/main.js"), "proxy"];
 }
 
 /** Writes `sidelane.yaml` and `routes.yaml` and returns the path of the first. */

@@ -31,8 +31,8 @@ export interface Scenario {
   readonly isSteady: boolean;
   /** Operations that may be under way when the load ends. */
   readonly inFlight: number;
-  /** Where its requests have to go: all to the sandbox, or half of them. */
-  readonly destination: "sandbox" | "half";
+  /** Where its requests have to go: all to one of the two, or half of them to each. */
+  readonly destination: "sandbox" | "baseline" | "half";
   /** Bytes of one answer as `LoadResult.bytes` counts them; `undefined`: those that `verify` found. */
   readonly answerBytes: number | undefined;
   run(target: Target): Promise<LoadResult>;

@@ -92,7 +92,7 @@ export interface AdminBackend {
   tableStatus(): TableStatus;
   /** The current table in full, as far as `CompiledTable.describe()` goes. */
   describeTable(): object;
-  explain(query: ExplainQuery): ExplainAnswer;
+  explain(query: ExplainQuery): ExplainAnswer | Promise<ExplainAnswer>;
   connections(): ConnectionsReport;
   /** The last exchanges that had to do with a key; rejects never: workers that do not answer are left out. */
   journal(filter: JournalFilter): Promise<JournalAnswer>;

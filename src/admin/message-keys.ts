@@ -24,7 +24,7 @@ export class MessageKeys {
 
   constructor(carriers: readonly Carrier[]) {
     this.#watch = new WatchList(headersOfCarriers(carriers));
-    this.#finder = new KeyFinder(carriers, this.#watch);
+    this.#finder = new KeyFinder(carriers, this.#watch, false);
   }
 
   /** Begins a message; then `add` its headers. */

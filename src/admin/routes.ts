@@ -158,7 +158,7 @@ function timeText(ms: number | undefined): string | null {
   return ms === undefined ? null : new Date(ms).toISOString();
 }
 
-function explainAnswer(backend: AdminBackend, query: Query): Answer {
+async function explainAnswer(backend: AdminBackend, query: Query): Promise<Answer> {
   const service = query.get("service")?.[0];
   const host = query.get("host")?.[0];
   const key = query.get("key")?.[0];
@@ -173,7 +173,7 @@ function explainAnswer(backend: AdminBackend, query: Query): Answer {
     if ("status" in field) return field;
     headers.push(field);
   }
-  const answer = backend.explain({
+  const answer = await backend.explain({
     headers,
     ...(service === undefined ? {} : { service }),
     ...(host === undefined ? {} : { host }),

@@ -4,7 +4,6 @@ import type { TableCell } from "../routing/table-cell.ts";
 import type { TableStatus } from "../table/status.ts";
 import type { JournalFilter, JournalReport } from "../telemetry/journal-entry.ts";
 import type { LostKeysReport } from "../telemetry/lost-keys.ts";
-import { explainWith } from "./policy.ts";
 
 /** What differs between one process and several; the rest of the admin server's questions is answered from config and cell. */
 export interface BackendSource {
@@ -27,7 +26,8 @@ export function adminBackend(source: BackendSource): AdminBackend {
     metrics: () => source.metrics(),
     tableStatus: () => source.tableStatus(),
     describeTable: () => cell.current.describe(),
-    explain: (query) => explainWith(config, cell.current, query),
+    // Explaining verifies signed keys, and node:crypto takes 3 MB: those pay who ask.
+    explain: async (query) => (await import("./policy.ts")).explainWith(config, cell.current, query),
     connections: () => source.connections(),
     journal: async (filter) => ({ ...beside(config), ...(await source.journal(filter)) }),
     lostKeys: () => source.lostKeys(),

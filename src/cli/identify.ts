@@ -28,6 +28,7 @@ export type Identified = Pick<
 /** Where the request comes in, as far as keys matter. */
 export interface Entrance {
   readonly tenancy: Pick<TenancyConfig, "carriers" | "edge">;
+  readonly isOutbound: boolean;
   /** The listener is an edge. */
   readonly isEdge: boolean;
   /** Address of the caller, undefined when nobody said; counts at an edge only. */
@@ -39,11 +40,11 @@ export function identify(entrance: Entrance, table: CompiledTable, asked: AskedR
   const { carriers, edge } = entrance.tenancy;
   const watch = new WatchList(headersOfCarriers([...carriers, ...edge.carriers]));
   const view = viewOf(asked, watch);
-  const everywhere = new KeyFinder(carriers, watch);
+  const everywhere = new KeyFinder(carriers, watch, entrance.isOutbound);
   everywhere.find(view, table);
   if (!entrance.isEdge) return found(everywhere, view, watch, carriers);
 
-  const fromOutside = new KeyFinder(edge.carriers, watch);
+  const fromOutside = new KeyFinder(edge.carriers, watch, false);
   fromOutside.find(view, table);
   const trusted = isTrusted(edge, entrance.caller);
   const step = { edge: edgeStep(entrance, trusted) };

@@ -68,7 +68,11 @@ function explainRequest(
 ): Explanation {
   const authority = asked.host ?? hostHeader(asked.headers) ?? question.service;
   const request = { authority, headers: asked.headers, ...(asked.path === undefined ? {} : { path: asked.path }) };
-  const read = identify({ tenancy, isEdge, caller: asked.caller }, question.table, request);
+  const read = identify(
+    { tenancy, isOutbound: question.policy.direction === "outbound", isEdge, caller: asked.caller },
+    question.table,
+    request,
+  );
   const { knownHost, edge, ...found } = read;
   const key = asked.key === undefined ? found : { key: asked.key };
   // A name that was asked for is not the host that a key was found in.

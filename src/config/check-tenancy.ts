@@ -102,6 +102,16 @@ function toEdge(
       hint: "add carriers: [{ query: sidelane }] beside it, or remove it",
     });
   }
+  const host = edge.carriers.findIndex((carrier) => carrier.host !== undefined);
+  if (edge.signedBy.length > 0 && host !== -1) {
+    problems.push({
+      place: valueAt("tenancy", "edge", "carriers", host, "host"),
+      other: valueAt("tenancy", "edge", "signedBy"),
+      message: "a host at an edge whose keys are signed",
+      why: "a signed key is longer than a label of a host may be, so that nobody could ever send one there",
+      hint: "use query and cookie",
+    });
+  }
   return {
     carriers: checkCarriers(edge.carriers, ["tenancy", "edge", "carriers"], problems),
     callers: edge.callers,

@@ -133,3 +133,11 @@ export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint
   else for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number;
   return at + length;
 }
+
+/** The parts as one array. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) at = copyBytes(part, 0, part.length, whole, at);
+  return whole;
+}

@@ -70,7 +70,7 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   readonly accessLog: AccessLog | undefined;
   readonly spans: SpanRecorder | undefined;
   readonly watch: WatchList;
-  readonly noTrailers: readonly Uint8Array[];
+  readonly forbiddenTrailers: readonly Uint8Array[];
   readonly namesClients: boolean;
   /** Answers announce that the connection closes. */
   draining = false;
@@ -115,7 +115,7 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
     this.spans = tenancy.spans;
     this.watch = tenancy.watch;
     const { carriers, edge } = proxy.tenancy;
-    this.noTrailers = headersOfCarriers([...carriers, ...edge.carriers]).map(latin1);
+    this.forbiddenTrailers = headersOfCarriers([...carriers, ...edge.carriers]).map(latin1);
     this.namesClients = deps.accessLog !== undefined || tenancy.spans !== undefined;
     this.#callers = config.direction === "inbound" && config.edge ? tenancy.callers : undefined;
     this.fields = new FieldTable(this.watch.names, http1Fields);

@@ -3,6 +3,7 @@
 import { findProperty } from "../protocol/context/baggage-property.ts";
 import { Found } from "../protocol/context/found.ts";
 import type { CompiledTable } from "./compiled-table.ts";
+import { NAME_LENGTH_MAX } from "./names.ts";
 import { type Decision, NO_SERVICE } from "./decide.ts";
 
 const REQUIRE = new TextEncoder().encode("require");
@@ -41,11 +42,16 @@ export function unmetExpectation(
 ): string | undefined {
   for (const name of required) {
     if (name !== own && table.serviceByName(name) === NO_SERVICE) {
-      return `the request requires ${name}, and the table has no such service`;
+      return `the request requires ${shortened(name)}, and the table has no such service`;
     }
   }
   if (!required.includes(decision.service) || !leavesToBaseline(decision)) return undefined;
   return `the request requires ${decision.service} to be answered by its sandbox, and the baseline would (${decision.reason})`;
+}
+
+/** A name that nobody has may be as long as a head, and the answer repeats it. */
+function shortened(name: string): string {
+  return name.length > NAME_LENGTH_MAX ? `${name.slice(0, NAME_LENGTH_MAX)}…` : name;
 }
 
 /** Whether the sandbox that would serve the request wants nothing of its own left to the baseline. */

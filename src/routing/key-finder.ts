@@ -58,9 +58,14 @@ export class KeyFinder {
   readonly #carriers: readonly CarrierAt[];
   readonly #hostKey = new Found();
   readonly #patterns: readonly HostPattern[];
+  readonly #ownHosts: boolean;
 
-  /** @param carriers with legal patterns: the config was checked. */
-  constructor(carriers: readonly Carrier[], watch: WatchList) {
+  /**
+   * @param carriers with legal patterns: the config was checked.
+   * @param ownHosts a host pattern counts only where the table knows the rest: others' hosts may look the same.
+   */
+  constructor(carriers: readonly Carrier[], watch: WatchList, ownHosts: boolean) {
+    this.#ownHosts = ownHosts;
     this.#carriers = carriers.map((carrier) => ({
       carrier,
       number: headerOfCarrier(carrier) === "" ? -1 : watch.numberOf(headerOfCarrier(carrier)),
@@ -161,7 +166,8 @@ export class KeyFinder {
   /** A host that the table knows as it is carries no key, whatever it looks like. */
   #matchHost(pattern: HostPattern, { hostBytes, hostStart, hostEnd }: RequestView, table: CompiledTable): boolean {
     if (!pattern.match(hostBytes, hostStart, hostEnd, this.#hostKey)) return false;
-    return table.findService(hostBytes, hostStart, hostEnd) === NO_SERVICE;
+    if (table.findService(hostBytes, hostStart, hostEnd) !== NO_SERVICE) return false;
+    return !this.#ownHosts || table.findService(hostBytes, pattern.restStart, pattern.restEnd) !== NO_SERVICE;
   }
 
   /** `a.b.c`, then `a.b`, then `a`: the first that somebody has. The key becomes that. */

@@ -119,19 +119,23 @@ function stripped(request: ModelRequest, carriers: readonly ModelCarrier[], know
   return { host: `${host}${port}`, target, fields };
 }
 
-/** The request with the key in baggage. */
+/** The request with the key in baggage: all fields of it become one, in the place of the first. */
 function written(request: ModelRequest, member: string, key: string, properties: string): ModelRequest {
   const whole = `${member}=${key}${properties === "" ? "" : `;${properties}`}`;
-  let first = true;
-  const fields = request.fields.map(([name, value]): Field => {
+  const lefts = valuesOf(request.fields, "baggage")
+    .filter((value) => value !== GONE)
+    .map((value) => withoutNames("baggage", value, [member]))
+    .filter((value) => value !== "");
+  const joined = [...lefts, whole].reduce((before, value) => {
+    const others = before.replace(/^[ \t,]+|[ \t,]+$/gu, "");
+    return others === "" ? value : `${others},${value}`;
+  }, "");
+  const first = request.fields.findIndex(([name]) => name.toLowerCase() === "baggage");
+  const fields = request.fields.map(([name, value], i): Field => {
     if (name.toLowerCase() !== "baggage") return [name, value];
-    const left = withoutNames("baggage", value, [member]);
-    if (!first) return [name, left === "" && left !== value ? GONE : left];
-    first = false;
-    const others = left.replace(/^[ \t,\0]+|[ \t,]+$/gu, "");
-    return [name, others === "" ? whole : `${others},${whole}`];
+    return [name, i === first ? joined : GONE];
   });
-  return { ...request, fields: first ? [...fields, ["baggage", whole]] : fields };
+  return { ...request, fields: first === -1 ? [...fields, ["baggage", joined]] : fields };
 }
 
 function propertiesOf({ fields }: ModelRequest, name: string): string {

@@ -15,7 +15,7 @@ describeVersions("a stamp", (version) => {
         ["baggage", "a=1"],
         ["baggage", "b=2"],
       ],
-      ["a=1,sidelane=pr-7", "b=2"],
+      ["a=1,b=2,sidelane=pr-7"],
     ],
     ["a member without a value", [["baggage", "sidelane=,a=1"]], ["a=1,sidelane=pr-7"]],
   ] as const)("is given to a request with %s", async (_, sent: readonly Field[], came) => {

@@ -13,7 +13,7 @@ const written: readonly Case[] = [
     baggage: ["user=ada;ttl=60;x, tenant = a%20b,sidelane=pr-7"],
   },
   {
-    name: "into the first field of several",
+    name: "behind all members of several fields, which become one",
     carriers: query,
     ask: {
       target: "/?sidelane=pr-7",
@@ -23,7 +23,7 @@ const written: readonly Case[] = [
         ["baggage", "c=3"],
       ],
     },
-    baggage: ["a=1,sidelane=pr-7", "b=2", "c=3"],
+    baggage: ["a=1,b=2,c=3,sidelane=pr-7"],
   },
   {
     name: "into an empty field",
@@ -48,7 +48,7 @@ const written: readonly Case[] = [
         ["baggage", "side%6Cane=pr-8, b=2,sidelane = pr-8"],
       ],
     },
-    baggage: ["a=1,sidelane=pr-7", "b=2"],
+    baggage: ["a=1,b=2,sidelane=pr-7"],
   },
   {
     name: "under the name of the first carrier of baggage",

@@ -6,7 +6,7 @@ import { MisuseError } from "../command.ts";
 /** A sidecar that does not answer by then is left out. */
 const ANSWER_MS = 5_000;
 /** Entries of one trace in one sidecar; more is no path that anyone could read. */
-const ENTRIES_MAX = 1_000;
+const ENTRIES_MAX = 250;
 
 /** Where an admin server is. */
 export interface AdminAddress {

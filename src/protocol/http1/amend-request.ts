@@ -1,10 +1,12 @@
-import { CR, LF, SLASH, copyBytes, latin1 } from "../bytes.ts";
+import { COLON, CR, LF, SLASH, joined, latin1 } from "../bytes.ts";
 import type { Amendment } from "../context/amendment.ts";
 import type { RequestView } from "../context/request-view.ts";
 import { sortCuts } from "./cuts.ts";
 import type { RequestHead } from "./request-head.ts";
 
 const BAGGAGE = latin1("baggage: ");
+const BLANK = latin1(" ");
+const LINE_END = Uint8Array.of(CR, LF);
 
 /**
  * Makes `writeRequestHead` write the head as amended: changed field lines move behind the others, and with them the later ones of
@@ -20,14 +22,14 @@ export function amendRequest(head: RequestHead, bytes: Uint8Array, view: Request
     head.cut(lineStart, lineEnd);
     if (value === undefined) lines.push(bytes.slice(lineStart, lineEnd));
     else if (value.length > 0)
-      lines.push(bytes.slice(lineStart, colonBehind(bytes, lineStart) + 1), SPACE_BYTE, value, CRLF);
+      lines.push(bytes.slice(lineStart, colonBehind(bytes, lineStart) + 1), BLANK, value, LINE_END);
   }
-  if (amendment.baggage.length > 0) lines.push(BAGGAGE, amendment.baggage, CRLF);
+  if (amendment.baggage.length > 0) lines.push(BAGGAGE, amendment.baggage, LINE_END);
   if (amendment.authority !== undefined && head.hostCount > 0 && head.form !== "absolute") {
     head.cut(head.hostLineStart, head.hostLineEnd);
   }
   sortCuts(head);
-  head.added = concat(lines);
+  head.added = joined(lines);
   head.newTarget = amendment.target === undefined ? undefined : originForm(head, amendment.target);
   head.newAuthority = amendment.authority;
 }
@@ -45,12 +47,8 @@ function followsMoved(view: RequestView, amendment: Amendment, index: number): b
 function originForm(head: RequestHead, target: Uint8Array): Uint8Array {
   if (head.form !== "absolute") return target;
   const path = target.subarray(head.authorityEnd - head.targetStart);
-  return path[0] === SLASH ? path : concat([latin1("/"), path]);
+  return path[0] === SLASH ? path : joined([latin1("/"), path]);
 }
-
-const SPACE_BYTE = latin1(" ");
-const CRLF = Uint8Array.of(CR, LF);
-const COLON = 0x3a;
 
 function startOfLine(bytes: Uint8Array, at: number): number {
   let start = at;
@@ -68,11 +66,4 @@ function colonBehind(bytes: Uint8Array, at: number): number {
   let colon = at;
   while (bytes[colon] !== COLON) colon++;
   return colon;
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) at = copyBytes(part, 0, part.length, whole, at);
-  return whole;
 }

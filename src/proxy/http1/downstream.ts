@@ -41,7 +41,7 @@ export class Http1Downstream implements WireOwner, Connection {
   readonly peer: string;
   readonly #exchange: Exchange;
   /** The edge takes the client at its word. */
-  readonly #trusted: boolean;
+  readonly trusted: boolean;
   #state: State = "idle";
   /** Coarse time of the last change of state. */
   #sinceMs = coarse.nowMs;
@@ -59,7 +59,7 @@ export class Http1Downstream implements WireOwner, Connection {
   constructor(wire: Wire, listener: ListenerContext) {
     this.listener = listener;
     this.peer = listener.namesClients ? wire.peer : "";
-    this.#trusted = listener.trusts(wire);
+    this.trusted = listener.trusts(wire);
     this.#exchange = new Exchange(this);
     this.wire = wire;
     wire.owner = this;
@@ -164,7 +164,7 @@ export class Http1Downstream implements WireOwner, Connection {
     const exchange = this.#exchange;
     const { router } = listener;
     viewRequest(head, bytes, view);
-    const route = router.route(view, this.peer, this.#trusted);
+    const route = router.route(view, this.peer, this.trusted);
     const { amendment } = router.tenant;
     if (amendment.any) amendRequest(head, bytes, view, amendment);
     this.#enter("exchange");
@@ -175,7 +175,7 @@ export class Http1Downstream implements WireOwner, Connection {
     if (head.hasBody) {
       this.#bodyRemaining = head.contentLength;
       if (head.chunked) {
-        this.#scanner ??= new ChunkScanner(listener.limits, listener.noTrailers);
+        this.#scanner ??= new ChunkScanner(listener.limits, listener.forbiddenTrailers);
         this.#scanner.reset(true);
       }
       at = this.#takeBody(bytes, after, end);

@@ -16,7 +16,7 @@
 import { coarse, turnNowMs } from "../../base/clock.ts";
 import type { Reason } from "../../base/reasons.ts";
 import { reasonInfo } from "../../base/reasons.ts";
-import { copyBytes, latin1 } from "../../protocol/bytes.ts";
+import { copyBytes, joined, latin1 } from "../../protocol/bytes.ts";
 import type { RequestHead } from "../../protocol/http1/request-head.ts";
 import { type ResponseHead, bodyKinds } from "../../protocol/http1/response-head.ts";
 import {
@@ -93,7 +93,7 @@ export class Exchange extends ExchangeBase {
     this.#http10 = head.minor === 0;
     this.#keepAlive = head.keepAlive;
     this.#idempotent = head.idempotent;
-    this.#debug = head.debug;
+    this.#debug = head.debug && this.#downstream.trusted;
     this.#retried = false;
     this.waitedMs = -1;
     this.waitStartedMs = -1;
@@ -231,7 +231,7 @@ export class Exchange extends ExchangeBase {
     const debug = this.#debug ? (this.route as Route).debugLine : undefined;
     if (this.setCookie === "") return debug;
     const line = latin1(`set-cookie: ${this.setCookie}\r\n`);
-    return debug === undefined ? line : Uint8Array.from([...line, ...debug]);
+    return debug === undefined ? line : joined([line, debug]);
   }
 
   #writeHead(

@@ -26,7 +26,7 @@ export interface ListenerContext {
   readonly accessLog: AccessLog | undefined;
   readonly spans: SpanRecorder | undefined;
   /** Names of fields that trailers of requests must not have: where a key may be, it would come in by the back door. */
-  readonly noTrailers: readonly Uint8Array[];
+  readonly forbiddenTrailers: readonly Uint8Array[];
   /** The fields that somebody wants to see. */
   readonly watch: WatchList;
   /** Address and port of clients are wanted for log or spans. */

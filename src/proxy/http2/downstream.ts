@@ -76,7 +76,7 @@ export class Http2Downstream extends Http2Session implements Connection {
   index = 0;
   readonly peerName: string;
   /** The edge takes the client at its word. */
-  readonly #trusted: boolean;
+  readonly trusted: boolean;
   protected readonly peerServes = false;
   /** Bytes of the preface (RFC 9113 §3.4) that have come. */
   #prefaceBytes = 0;
@@ -94,7 +94,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     super(wire, listener);
     this.listener = listener;
     this.peerName = listener.namesClients ? wire.peer : "";
-    this.#trusted = listener.trusts(wire);
+    this.trusted = listener.trusts(wire);
     wire.owner = this;
     const { limits } = listener;
     this.#connectProtocolTold = listener.connectProtocol;
@@ -212,7 +212,7 @@ export class Http2Downstream extends Http2Session implements Connection {
     const { listener } = this;
     const { router } = listener;
     viewRequest(head, view);
-    const route = router.route(view, this.peerName, this.#trusted);
+    const route = router.route(view, this.peerName, this.trusted);
     const { amendment } = router.tenant;
     if (amendment.any) amendRequest(head, block, amendment);
     const exchange = new Http2Exchange(this, id, head, block, route, router);

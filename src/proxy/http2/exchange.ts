@@ -109,7 +109,7 @@ export class Http2Exchange extends ExchangeBase {
     this.isGrpc = head.isGrpc;
     this.isTunnel = head.isExtendedConnect;
     this.#idempotent = head.idempotent;
-    this.#debug = head.debug;
+    this.#debug = head.debug && downstream.trusted;
     this.#path = head.path;
     this.#contentLength = head.contentLength;
     this.down = new Http2Stream(downstream, this, id);

@@ -6,8 +6,8 @@ import type { RequestView, WatchList } from "../../protocol/context/request-view
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
-/** The member is in the amendment, was there already, or has no room. */
-export type Written = "written" | "there" | "full";
+/** The member is in the amendment, or has no room. */
+export type Written = "written" | "full";
 
 /** Writes keys on behalf of one listener. */
 export class KeyWriter {
@@ -39,10 +39,7 @@ export class KeyWriter {
       measureBaggage(left ?? value, 0, (left ?? value).length, size);
     }
     if (!size.hasRoom(member.length)) {
-      // The older key goes all the same: to those behind none is better than one that this request was not decided by.
-      lefts.forEach((left, i) => {
-        if (left !== undefined) amendment.replace(i, left);
-      });
+      this.remove(view, amendment);
       return "full";
     }
     // One field in the end: over gRPC some propagators read the first only, others the last.
@@ -54,5 +51,14 @@ export class KeyWriter {
     }
     amendment.replace(first, appendMember(whole, 0, whole.length, member));
     return "written";
+  }
+
+  /** Takes an older key out without a new one: to those behind, none is better than one that this request was not decided by. */
+  remove(view: RequestView, amendment: Amendment): void {
+    for (let i = view.indexOf(this.#number); i !== -1; i = view.indexOf(this.#number, i + 1)) {
+      const value = amendment.valueOf(view, i);
+      const left = withoutMembers(value, 0, value.length, this.#names);
+      if (left !== undefined) amendment.replace(i, left);
+    }
   }
 }

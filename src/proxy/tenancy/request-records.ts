@@ -64,7 +64,7 @@ export class RequestRecords {
     if (journal === undefined || (keyFrom === "" && rejection === "")) return;
     const { draft } = journal;
     draft.origin = this.#origin;
-    draft.service = decision.service === "" ? textOf(view.hostBytes, view.hostStart, view.hostEnd) : decision.service;
+    draft.service = decision.service === "" ? hostOf(view) : decision.service;
     draft.destination = decision.destination;
     draft.reason = reason;
     draft.startedMs = turnNowMs();
@@ -122,6 +122,11 @@ export class RequestRecords {
     rewriteTraceparent(bytes, start, this.span.id, value, 0);
     this.#tenant.amendment.replace(at, value);
   }
+}
+
+/** No name is longer than 255 bytes (RFC 1035 §3.1), whatever stands in Host. */
+function hostOf({ hostBytes, hostStart, hostEnd }: RequestView): string {
+  return hostEnd > hostStart ? textOf(hostBytes, hostStart, Math.min(hostEnd, hostStart + 255)) : "";
 }
 
 function beginningOf(bytes: Uint8Array, start: number, end: number): string {

@@ -6,15 +6,12 @@ import { PARENT_ID, PARENT_ID_END, TRACE_ID, TRACE_ID_END, isTraceparent } from 
 /** The headers that have to be watched for it. */
 export const traceHeaders: readonly string[] = traceFields.map(({ name }) => name);
 
-/** More than that no honest request has: each kind once, and one to spare. */
-const IDS_MAX = 8;
-
 /**
  * Reads the trace ids of one request at a time: `forget` before each, then whoever needs ids asks. Most requests need none, or one
  * to show, and a hash of a request id alone would be a third of what finding the key costs.
  */
 export class RequestTraces {
-  /** How many ids the request has; the first `count` of `ids` hold them, in the order of the fields. Only after `read`. */
+  /** How many ids the request has, one of a kind at most; the first `count` of `ids` hold them, in the order of the fields. Only after `read`. */
   count = 0;
   readonly ids: TraceId[] = [];
   /** The id by the best notation; undefined: the request has none. Only after `read`. */
@@ -42,9 +39,11 @@ export class RequestTraces {
     this.#hasRead = true;
     this.count = 0;
     this.best = undefined;
-    for (let i = 0; i < view.count && this.count < IDS_MAX; i++) {
+    let seen = 0;
+    for (let i = 0; i < view.count; i++) {
       const kind = this.#kinds[view.numbers[i] as number] as number;
-      if (kind === traceKinds.none) continue;
+      if (kind === traceKinds.none || (seen & (1 << kind)) !== 0) continue;
+      seen |= 1 << kind;
       const id = (this.ids[this.count] ??= new TraceId());
       id.clear();
       if (!readField(view, i, kind, id)) continue;

@@ -1,4 +1,5 @@
 // Takes keys out of requests: at the edge those that nobody vouches for, on the way out all of them.
+import { joined, latin1 } from "../../protocol/bytes.ts";
 import type { Amendment } from "../../protocol/context/amendment.ts";
 import { withoutMembers } from "../../protocol/context/baggage-edit.ts";
 import { withoutCookies } from "../../protocol/context/cookie.ts";
@@ -82,7 +83,7 @@ export class Stripper {
     }
     if (start === hostStart && end === hostEnd) return false;
     const port = hostPort === -1 ? "" : `:${hostPort}`;
-    amendment.setAuthority(Uint8Array.from([...hostBytes.subarray(start, end), ...new TextEncoder().encode(port)]));
+    amendment.setAuthority(joined([hostBytes.subarray(start, end), latin1(port)]));
     return true;
   }
 }

@@ -15,6 +15,9 @@ import { traceHeaders } from "./request-traces.ts";
 import { JAEGER_BAGGAGE, withSynonyms } from "./synonyms.ts";
 import { TraceMemory } from "./trace-memory.ts";
 
+/** The field that asks for `x-sidelane-route`. */
+export const DEBUG = "x-sidelane-debug";
+
 /** What a `Tenancy` is made of. */
 export interface TenancyDeps {
   readonly telemetry: Telemetry;
@@ -59,7 +62,7 @@ export function openTenancy(config: ProxyConfig, deps: TenancyDeps): Tenancy {
     log,
     watch: new WatchList([
       ...headersOfCarriers(strips(config) ? withSynonyms(read) : read),
-      ...(strips(config) ? [JAEGER_BAGGAGE] : []),
+      ...(strips(config) ? [JAEGER_BAGGAGE, DEBUG] : []),
       ...(traced ? traceHeaders : []),
       ...(logged ? loggedFields : []),
     ]),

@@ -6,11 +6,12 @@
 // What the config leaves off costs a comparison. State is that of the last request; all of it is used up within its turn.
 import { coarse, wallNowMs } from "../../base/clock.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
+import { joined } from "../../protocol/bytes.ts";
 import { Amendment } from "../../protocol/context/amendment.ts";
 import { memberBytes } from "../../protocol/context/baggage-edit.ts";
+import { SEMICOLON } from "../../protocol/context/octets.ts";
 import { Found } from "../../protocol/context/found.ts";
 import type { RequestView } from "../../protocol/context/request-view.ts";
-import { traceKinds } from "../../protocol/context/trace-id.ts";
 import { contentEnd, contentStart } from "../../protocol/context/without-elements.ts";
 import { type Carrier, carrierOf } from "../../routing/carrier.ts";
 import type { CompiledTable } from "../../routing/compiled-table.ts";
@@ -21,12 +22,12 @@ import { KeyWriter } from "./key-writer.ts";
 import { RequestTraces } from "./request-traces.ts";
 import { Stripper } from "./stripper.ts";
 import { withSynonyms } from "./synonyms.ts";
-import { type Tenancy, memberName } from "./tenancy.ts";
-import { type TraceMemory, type TraceVerdict, traceVerdicts } from "./trace-memory.ts";
+import { DEBUG, type Tenancy, memberName } from "./tenancy.ts";
+import { TraceRecall } from "./trace-recall.ts";
 
 /** Between two log lines about baggage without room. */
 const FULL_LOG_MS = 60_000;
-const SEMICOLON = Uint8Array.of(0x3b);
+const DOT = 0x2e;
 
 /** Finds and keeps keys for the requests of one listener in one HTTP version. */
 export class Tenant {
@@ -43,9 +44,13 @@ export class Tenant {
   hostStart = 0;
   hostEnd = 0;
   readonly traces: RequestTraces;
+  /** Request targets may hold a secret: a token, whether it counts or not. */
+  readonly hidesQuery: boolean;
   /** Whether a request without key can still get one. */
   readonly recovers: boolean;
   readonly #tenancy: Tenancy;
+  /** Undefined: lost keys are nobody's business. */
+  readonly #recall: TraceRecall | undefined;
   readonly #listener: string;
   #fullToldMs = Number.NEGATIVE_INFINITY;
   readonly #inbound: boolean;
@@ -69,7 +74,6 @@ export class Tenant {
   #signed = false;
   #expiresAtSeconds = 0;
   readonly #token = new Found();
-  readonly #recalled = new Found();
 
   constructor(listener: ListenerConfig, tenancy: Tenancy) {
     const { config, watch, memory } = tenancy;
@@ -78,11 +82,14 @@ export class Tenant {
     this.#listener = listener.name;
     this.#inbound = listener.direction === "inbound";
     this.#edge = listener.direction === "inbound" && listener.edge;
+    this.hidesQuery =
+      this.#edge && tenancy.verifier !== undefined && edge.carriers.some(({ kind }) => kind === "query");
     this.#stripsOnTheWayOut = listener.direction === "outbound" && listener.egress === "strip";
     this.recovers = !this.#inbound && (stamp !== undefined || memory !== undefined);
     this.traces = new RequestTraces(watch);
-    this.#finder = new KeyFinder(carriers, watch);
-    this.#edgeFinder = new KeyFinder(edge.carriers, watch);
+    this.#recall = memory === undefined ? undefined : new TraceRecall(tenancy, memory, this.traces);
+    this.#finder = new KeyFinder(carriers, watch, !this.#inbound);
+    this.#edgeFinder = new KeyFinder(edge.carriers, watch, false);
     const member = memberName(carriers);
     this.#memberName = member;
     this.#member = new TextEncoder().encode(member);
@@ -93,7 +100,8 @@ export class Tenant {
     const leaving = carriers.filter(({ kind }) => kind !== "query" && kind !== "host");
     this.#egress = new Stripper(withSynonyms([...leaving, carrierOf("baggage", member)]), watch);
     if (!this.#edge) return;
-    const all = withSynonyms([...carriers, ...edge.carriers, carrierOf("baggage", member)]);
+    // Strangers are not told which sandboxes there are, here or by the sidecars behind.
+    const all = withSynonyms([...carriers, ...edge.carriers, carrierOf("baggage", member), carrierOf("header", DEBUG)]);
     this.#edgeStrippers.set(undefined, new Stripper(all, watch));
     for (const trusted of edge.carriers) {
       const others = all.filter(({ kind, name }) => kind !== trusted.kind || name !== trusted.name);
@@ -132,7 +140,7 @@ export class Tenant {
     this.#take(this.#edgeFinder);
     if (theirs === NO_KEY) return NO_KEY;
     const verified = this.#verified(table, theirs);
-    if (this.rejection === "" || target === NO_KEY) return verified;
+    if (this.rejection === "" || target === NO_KEY || isToken(this.key)) return verified;
     this.rejection = "";
     this.setCookie = "";
     this.#take(this.#finder);
@@ -142,11 +150,6 @@ export class Tenant {
   /** The key by which the request was decided, for the access log. */
   get keyToShow(): Found | undefined {
     return this.keyFrom === "" || this.keyFrom === "lost" || this.rejection !== "" ? undefined : this.key;
-  }
-
-  /** The request target holds a secret: a token. */
-  get hidesQuery(): boolean {
-    return this.#carrier?.kind === "query" && (this.#signed || this.rejection !== "");
   }
 
   #take(finder: KeyFinder): void {
@@ -194,61 +197,14 @@ export class Tenant {
   recover(view: RequestView, table: CompiledTable, towards: string): number {
     // An empty parameter says that none is wanted.
     if (this.#forget !== undefined) return NO_KEY;
-    if (towards !== "" && this.#recall(view, towards)) return this.#targetOf(table);
+    if (towards !== "" && this.#recall !== undefined) {
+      this.keyFrom = this.#recall.recall(view, towards, this.key);
+      if (this.keyFrom === "restored") return this.#targetOf(table);
+    }
     if (this.#stamp === undefined || (towards === "" && this.#stripsOnTheWayOut)) return NO_KEY;
     this.keyFrom = "stamp";
     this.key.set(this.#stamp, 0, this.#stamp.length);
     return this.#targetOf(table);
-  }
-
-  /** Looks up which key the trace came in with, and reports the loss; true: the request gets the key back. */
-  #recall(view: RequestView, towards: string): boolean {
-    const { memory, telemetry, config } = this.#tenancy;
-    if (memory === undefined) return false;
-    this.traces.read(view);
-    const { best } = this.traces;
-    if (best === undefined) return false;
-    const verdict = this.#askMemory(memory, best.kind === traceKinds.requestId);
-    if (verdict !== traceVerdicts.found && verdict !== traceVerdicts.mixed) return false;
-    const mixed = verdict === traceVerdicts.mixed;
-    // A trace that also came in without the key may be without it on purpose: telling is enough.
-    const restores = config.tenancy.repair === "restore" && !mixed;
-    telemetry.lostKeys?.note(
-      {
-        service: config.service,
-        towards,
-        outcome: restores ? "restored" : mixed ? "unsure" : "reported",
-        key: this.key,
-        trace: best,
-        method: { bytes: view.methodBytes, start: view.methodStart, end: view.methodEnd },
-        path: { bytes: view.targetBytes, start: view.targetStart, end: view.targetEnd },
-      },
-      coarse.nowMs,
-    );
-    this.keyFrom = restores ? "restored" : "lost";
-    return restores;
-  }
-
-  /**
-   * What all ids of the request say together; the key goes to `key`. One that is known to have come in without a key, or with
-   * two, settles it.
-   *
-   * @param byRequestId request ids count: there are no others.
-   */
-  #askMemory(memory: TraceMemory, byRequestId: boolean): TraceVerdict {
-    const { traces, key } = this;
-    let verdict: TraceVerdict = traceVerdicts.none;
-    for (let t = 0; t < traces.count; t++) {
-      const id = traces.ids[t];
-      if (id === undefined || (id.kind === traceKinds.requestId) !== byRequestId) continue;
-      const says = memory.find(id, coarse.nowMs, this.#recalled);
-      if (says === traceVerdicts.conflict || says === traceVerdicts.keyless) return says;
-      if (says === traceVerdicts.none) continue;
-      if (verdict !== traceVerdicts.none && !sameKey(key, this.#recalled)) return traceVerdicts.conflict;
-      key.setAll(this.#recalled);
-      if (verdict !== traceVerdicts.mixed) verdict = says;
-    }
-    return verdict;
   }
 
   /**
@@ -259,7 +215,7 @@ export class Tenant {
    */
   settle(view: RequestView, table: CompiledTable, outside: boolean, refused: boolean): void {
     if (refused) return;
-    if (this.#inbound) this.#remember(view);
+    if (this.#inbound) this.#recall?.remember(view, this.keyFrom === "" ? undefined : this.key);
     const { amendment } = this;
     const strips = this.#fromWorld || this.#signed;
     if (strips) this.#stripAtTheEdge(view, table);
@@ -289,13 +245,16 @@ export class Tenant {
     // It stands there already, as it is to be written.
     if (source === "baggage" && !this.#signed && this.#carrier?.name === this.#memberName) return;
     // Some propagators encode the semicolon before properties, so it ends a key in either form: this one would become another.
-    if (key.bytes.subarray(key.start, key.end).includes(SEMICOLON[0] as number)) return;
+    if (key.bytes.subarray(key.start, key.end).includes(SEMICOLON)) {
+      this.#writer.remove(view, this.amendment);
+      return;
+    }
     const plain = memberBytes(this.#member, key.bytes, key.start, key.end);
     // White space behind them would end up at the end of the field, which HTTP/2 takes for malformed (RFC 9113 §8.2.1).
     const propertiesStart = contentStart(key.propertiesBytes, key.propertiesStart, key.propertiesEnd);
     const propertiesEnd = contentEnd(key.propertiesBytes, propertiesStart, key.propertiesEnd);
     const properties = key.propertiesBytes.subarray(propertiesStart, propertiesEnd);
-    const member = properties.length === 0 ? plain : Uint8Array.from([...plain, ...SEMICOLON, ...properties]);
+    const member = properties.length === 0 ? plain : joined([plain, Uint8Array.of(SEMICOLON), properties]);
     const { keysWritten } = this.#tenancy.telemetry;
     if (this.#writer.write(view, this.amendment, member) === "written") keysWritten[source]++;
     else {
@@ -314,19 +273,6 @@ export class Tenant {
     });
   }
 
-  #remember(view: RequestView): void {
-    const { memory } = this.#tenancy;
-    const { traces } = this;
-    if (memory === undefined) return;
-    traces.read(view);
-    for (let t = 0; t < traces.count; t++) {
-      const id = traces.ids[t];
-      if (id === undefined) continue;
-      if (this.keyFrom === "") memory.noteWithoutKey(id, coarse.nowMs);
-      else memory.remember(id, this.key, coarse.nowMs);
-    }
-  }
-
   /** The next click comes without the parameter: the client gets what it had in a cookie, a signed key as it was signed. */
   #cookie({ remember }: Carrier): string {
     const { bytes, start, end } = this.#signed ? this.#token : this.key;
@@ -336,13 +282,14 @@ export class Tenant {
   }
 }
 
+/** Whether a key looks like a token, which begins with the opening of a JSON object (RFC 7515 §7.1). */
+function isToken({ bytes, start, end }: Found): boolean {
+  let dots = 0;
+  for (let i = start; i < end; i++) if (bytes[i] === DOT) dots++;
+  return dots === 2 && bytes[start] === 0x65 && bytes[start + 1] === 0x79 && bytes[start + 2] === 0x4a;
+}
+
 /** Set-Cookie that takes a cookie back (RFC 6265 §3.1). */
 function forgetting(name: string): string {
   return `${name}=; Path=/; Max-Age=0`;
-}
-
-function sameKey(a: Found, b: Found): boolean {
-  if (a.end - a.start !== b.end - b.start) return false;
-  for (let i = 0; i < a.end - a.start; i++) if (a.bytes[a.start + i] !== b.bytes[b.start + i]) return false;
-  return true;
 }
