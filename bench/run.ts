@@ -139,7 +139,7 @@ function conclude(
     date: new Date().toISOString().slice(0, 10),
     machine: describeMachine(),
     versions,
-    rounds: options.selections.length === 0 && options.isQuick ? 1 : options.rounds,
+    rounds: options.rounds,
     seconds: options.seconds,
   };
   const rows = summarise(samples);
