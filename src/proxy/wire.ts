@@ -436,6 +436,11 @@ export class Wire {
     if (this.#beneath !== this.socket) this.socket.destroy();
   }
 
+  /** The process need not stay for it. */
+  unref(): void {
+    this.socket.unref();
+  }
+
   /** `address:port` of the peer; "" when it is gone. */
   get peer(): string {
     const { remoteAddress, remotePort } = this.socket;

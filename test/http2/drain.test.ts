@@ -127,4 +127,17 @@ describeRelay("drain of HTTP/2 connections (RFC 9113 §6.8)", (mode) => {
     for (const { socket } of [late, trio.client]) socket.destroy();
     await drained;
   });
+
+  test("the rest of a request that nobody waits for keeps no connection to the endpoint open", async () => {
+    const trio = await startHttp2Trio(mode);
+    const { asked, got } = await exchange(trio, post(), { endStream: false });
+    got.respond(200, "early");
+    expect((await asked.complete()).body).toBe("early");
+    trio.client.socket.destroy();
+    await trio.sidecar.proxy.drain();
+    await trio.sidecar.close();
+    // The app has not closed its side, and never will.
+    await got.peer.ended();
+    expect(await trio.sidecar.metric("sidelane_active_requests")).toBe(0);
+  });
 });

@@ -34,15 +34,28 @@ export function isSampled(bytes: Uint8Array, start: number): boolean {
 
 /** An id between two hyphens that is not all zeros. */
 function isId(bytes: Uint8Array, start: number, end: number): boolean {
-  if (bytes[start - 1] !== HYPHEN || bytes[end] !== HYPHEN || !isHex(bytes, start, end)) return false;
-  for (let at = start; at < end; at++) if (bytes[at] !== DIGIT_0) return true;
-  return false;
+  if (bytes[start - 1] !== HYPHEN || bytes[end] !== HYPHEN) return false;
+  const bits = hexBits(bytes, start, end);
+  return bits > 0 && bits < NO_HEX;
 }
 
 function isHex(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at] ?? 0;
-    if (!((byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66))) return false;
-  }
-  return true;
+  return hexBits(bytes, start, end) < NO_HEX;
+}
+
+const NO_HEX = 16;
+/** The value of each small hexadecimal digit, and `NO_HEX` for everything else. */
+const HEX_VALUES = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const value = "0123456789abcdef".indexOf(String.fromCharCode(byte));
+  return value === -1 ? NO_HEX : value;
+});
+
+/**
+ * All bits of the digits in bytes[start, end), which lies within the bytes. Ids are random, so that a branch for each digit would
+ * be guessed wrong half the time.
+ */
+function hexBits(bytes: Uint8Array, start: number, end: number): number {
+  let bits = 0;
+  for (let at = start; at < end; at++) bits |= HEX_VALUES[bytes[at] as number] as number;
+  return bits;
 }

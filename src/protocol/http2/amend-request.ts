@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { Amendment } from "../context/amendment.ts";
-import { FieldTable } from "../field-table.ts";
-import { type Field, type FieldBlock, makeField } from "../hpack/field.ts";
+import { copyBytes } from "../bytes.ts";
+import { FieldTable, fixedId } from "../field-table.ts";
+import { Field, type FieldBlock, makeField } from "../hpack/field.ts";
 import { fieldIds, http2Fields } from "./field-ids.ts";
 import type { Http2RequestHead } from "./request-head.ts";
 
@@ -30,17 +31,26 @@ export function amendRequest(head: Http2RequestHead, block: FieldBlock, amendmen
   for (const field of kept) block.add(field);
 }
 
-/** The field with another value, to be sent the way the sender sent it. */
+/** The field with another value, to be sent the way the sender sent it. What is known of its name is not worked out again. */
 function withValue(field: Field, value: Uint8Array): Field {
-  const name = Buffer.from(
-    field.bytes.buffer,
-    field.bytes.byteOffset + field.nameStart,
-    field.nameEnd - field.nameStart,
+  const nameLength = field.nameEnd - field.nameStart;
+  const bytes = new Uint8Array(nameLength + value.length);
+  copyBytes(field.bytes, field.nameStart, field.nameEnd, bytes, 0);
+  copyBytes(value, 0, value.length, bytes, nameLength);
+  return new Field(
+    bytes,
+    0,
+    nameLength,
+    nameLength,
+    bytes.length,
+    fixedId(field.kind),
+    field.nameHash,
+    0,
+    field.staticNameIndex,
+    field.neverIndexed,
+    field.mayIndex,
+    field.fault,
   );
-  return makeField(name.toString("latin1"), Buffer.from(value).toString("latin1"), table, {
-    neverIndexed: field.neverIndexed,
-    mayIndex: field.mayIndex,
-  });
 }
 
 function fieldOf(name: string, value: Uint8Array, mayIndex: boolean): Field {

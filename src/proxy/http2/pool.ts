@@ -330,6 +330,12 @@ export class Http2Pool implements Pool {
   close(): void {
     this.#closed = true;
     for (const session of [...this.#sessions]) this.#retire(session);
+    // Nobody looks after them from now on: neither the rest of a request that nobody waits for nor a peer that does not close
+    // its side is a reason for the process to stay.
+    for (const session of [...this.#leaving, ...this.#closing]) {
+      if (session.streams.size > 0) session.abort();
+      else session.wire.unref();
+    }
     for (const session of this.#connecting) {
       this.#connecting.delete(session);
       this.#endAttempt();
