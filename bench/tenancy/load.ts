@@ -30,7 +30,7 @@ export const tracesPerLoad = 64;
 const plainAuthority = "checkout.shop.svc.cluster.local";
 const plainPath = "/api/v1/orders/4711?expand=lines,customer";
 /** As long as the member of the key, so that both cost the same to send. */
-export const keyedBaggage = "user.tier=gold,sidelane=pr-7,session.id=8f3a2c";
+const keyedBaggage = "user.tier=gold,sidelane=pr-7,session.id=8f3a2c";
 export const keylessBaggage = "user.tier=gold,region=eu-1-a,session.id=8f3a2c";
 
 /** The request with the n-th trace of its load. */

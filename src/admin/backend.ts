@@ -44,11 +44,20 @@ export interface CertificateReport {
   readonly error?: string;
 }
 
+/** A key by which signed routing keys are verified. */
+export interface SigningKeyReport {
+  readonly id: string;
+  readonly algorithm: "hmac" | "ed25519";
+  /** Why the present content of its file is not in use; the last good key is. */
+  readonly error?: string;
+}
+
 /** `GET /connections`. */
 export interface ConnectionsReport {
   readonly listeners: readonly ListenerConnections[];
   readonly endpoints: readonly EndpointConnections[];
   readonly certificates: readonly CertificateReport[];
+  readonly signingKeys: readonly SigningKeyReport[];
 }
 
 /** `GET /journal`. */

@@ -48,7 +48,7 @@ beforeEach(async () => {
         ? { ok: false, detail: "no" }
         : { ok: true, explanation: { reason: "no-key" } };
     },
-    connections: () => ({ listeners: [], endpoints: [], certificates: [] }),
+    connections: () => ({ listeners: [], endpoints: [], certificates: [], signingKeys: [] }),
     journal: () => Promise.resolve({ service: "checkout", ...NO_JOURNAL }),
     lostKeys: () => Promise.resolve({ lost: [], repair: "report", truncated: false }),
     config: () => ({ service: "checkout" }),
@@ -194,7 +194,12 @@ describe("endpoints", () => {
   });
 
   test("/connections, /config and /lost-keys", async () => {
-    expect((await ask("/connections")).json).toEqual({ listeners: [], endpoints: [], certificates: [] });
+    expect((await ask("/connections")).json).toEqual({
+      listeners: [],
+      endpoints: [],
+      certificates: [],
+      signingKeys: [],
+    });
     expect((await ask("/config")).json).toEqual({ service: "checkout" });
     expect((await ask("/lost-keys")).json).toEqual({ lost: [], repair: "report", truncated: false });
   });

@@ -1,4 +1,4 @@
-import type { ConnectionsReport } from "../admin/backend.ts";
+import type { ConnectionsReport, SigningKeyReport } from "../admin/backend.ts";
 
 /** What `RunningProxy.connections()` tells; proxy and admin know nothing of each other, so they meet here. */
 interface ProxyConnections {
@@ -25,11 +25,12 @@ interface ProxyConnections {
     readonly notAfterMs?: number;
     readonly error?: string;
   }[];
+  readonly signingKeys: readonly SigningKeyReport[];
 }
 
 /** The proxy's connections as `GET /connections` shows them. `addresses`: as bound, by listener. */
 export function connectionsReport(connections: object, addresses: ReadonlyMap<string, string>): ConnectionsReport {
-  const { downstream, upstream, certificates } = connections as ProxyConnections;
+  const { downstream, upstream, certificates, signingKeys } = connections as ProxyConnections;
   return {
     listeners: downstream.map((listener) => ({
       name: listener.listener,
@@ -51,5 +52,6 @@ export function connectionsReport(connections: object, addresses: ReadonlyMap<st
     certificates: certificates.map(({ notAfterMs, ...rest }) =>
       notAfterMs === undefined ? rest : { ...rest, notAfter: new Date(notAfterMs).toISOString() },
     ),
+    signingKeys,
   };
 }

@@ -3,6 +3,7 @@ import type {
   ConnectionsReport,
   EndpointConnections,
   ListenerConnections,
+  SigningKeyReport,
 } from "../admin/backend.ts";
 
 /** The connections of several workers as one process would report them. */
@@ -10,6 +11,7 @@ export function mergeConnections(reports: readonly ConnectionsReport[]): Connect
   const listeners = new Map<string, ListenerConnections>();
   const endpoints = new Map<string, EndpointConnections>();
   const certificates = new Map<string, CertificateReport>();
+  const signingKeys = new Map<string, SigningKeyReport>();
   for (const report of reports) {
     for (const next of report.listeners) {
       const sum = listeners.get(next.name);
@@ -27,11 +29,15 @@ export function mergeConnections(reports: readonly ConnectionsReport[]): Connect
       // All read the same files; where one is behind the others, what it has to say is of interest.
       if (certificates.get(next.name)?.error === undefined) certificates.set(next.name, next);
     }
+    for (const next of report.signingKeys) {
+      if (signingKeys.get(next.id)?.error === undefined) signingKeys.set(next.id, next);
+    }
   }
   return {
     listeners: [...listeners.values()],
     endpoints: [...endpoints.values()],
     certificates: [...certificates.values()],
+    signingKeys: [...signingKeys.values()],
   };
 }
 

@@ -5,6 +5,7 @@ import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path, Place } from "../routing/finding.ts";
 import { nearest } from "../routing/nearest.ts";
 import { aliasCarriers, aliasNames } from "./aliases.ts";
+import type { CheckContext } from "./check-tls.ts";
 import type { CarrierDocument } from "./tenancy-schema.ts";
 
 const KINDS = [...carrierKinds, "alias"] as const;
@@ -48,7 +49,7 @@ interface Listed {
 export function checkCarriers(
   documents: readonly CarrierDocument[],
   path: Path,
-  problems: Finding[],
+  { problems, warnings }: CheckContext,
 ): readonly Carrier[] {
   const listed: Listed[] = [];
   for (const [index, document] of documents.entries()) {
@@ -58,7 +59,9 @@ export function checkCarriers(
     listed.push(...expanded);
   }
   for (const [index, document] of documents.entries()) {
-    if (document.remember !== undefined) checkRemember(document, document.remember, listed, [...path, index], problems);
+    if (document.remember === undefined) continue;
+    checkRemember(document, document.remember, listed, [...path, index], problems);
+    warnOfEarlierCookie(document, document.remember, listed, [...path, index], warnings);
   }
   return listed.map(({ carrier }) => carrier);
 }
@@ -148,6 +151,28 @@ function checkRemember(
       hint: `add - cookie: ${cookie}`,
     });
   }
+}
+
+/** The first carrier that yields a key wins, so that no link could ever change or end what such a cookie says. */
+function warnOfEarlierCookie(
+  document: CarrierDocument,
+  cookie: string,
+  listed: readonly Listed[],
+  path: Path,
+  warnings: Finding[],
+): void {
+  if (document.query === undefined) return;
+  const query = listed.findIndex(({ carrier }) => carrier.kind === "query" && carrier.name === document.query);
+  const earlier = listed.findIndex(({ carrier }) => carrier.kind === "cookie" && carrier.name === cookie);
+  const place = listed[earlier]?.place;
+  if (place === undefined || earlier > query) return;
+  warnings.push({
+    place,
+    other: valueAt(...path, "query"),
+    message: `cookie ${cookie} stands before query ${document.query}, which it remembers`,
+    why: "the first key that is found wins, so that no other link has any effect while the browser has the cookie",
+    hint: "put the query first",
+  });
 }
 
 /** RFC 9110 §5.6.2. W3C Baggage §3.3.1 and RFC 6265 §4.1.1 (cookie names) use the same one. */

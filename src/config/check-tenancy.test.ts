@@ -50,10 +50,42 @@ describe("carriers", () => {
     expect(told([inbound], `tenancy: { carriers: ${carriers} }`)).toEqual([]);
   });
 
+  test("a cookie before the link that it remembers", () => {
+    const first = (carriers: string): readonly string[] => told([inbound], `tenancy: { carriers: ${carriers} }`);
+    const query = "{ query: key, remember: sandbox }";
+    expect(first(`[{ baggage: sidelane }, { cookie: sandbox }, ${query}]`)).toEqual([
+      "warning: cookie sandbox stands before query key, which it remembers (see sidelane.yaml:5:75), the first key that is found wins, so that no other link has any effect while the browser has the cookie, put the query first",
+    ]);
+    expect(first(`[{ baggage: sidelane }, ${query}, { cookie: sandbox }]`)).toEqual([]);
+    expect(first(`[{ baggage: sidelane }, { cookie: other }, ${query}, { cookie: sandbox }]`)).toEqual([]);
+    expect(first(`[{ alias: mirrord }, { query: key, remember: mirrord-session }]`)[0]).toContain("stands before");
+    expect(told([edge], `tenancy: { edge: { carriers: [{ cookie: sandbox }, ${query}] } }`)[0]).toContain(
+      "warning: cookie sandbox stands before query key",
+    );
+  });
+
   test("an alias twice", () => {
     expect(told([inbound], "tenancy: { carriers: [{ alias: uber }, { alias: uber }] }")).toEqual([
       "alias uber is listed twice (see sidelane.yaml:5:32), remove one",
     ]);
+  });
+});
+
+describe("shorter than can be", () => {
+  test.each([
+    ["{ carriers: signadot }", "tenancy.carriers is text, not a list, write [{ alias: signadot }]"],
+    ["{ carriers: sidelane }", "tenancy.carriers is text, not a list, write [{ baggage: sidelane }]"],
+    ["{ carriers: pr-7 }", "tenancy.carriers is text, not a list, write [{ baggage: sidelane }]"],
+    ["{ carriers: { cookie: a } }", "tenancy.carriers is a map, not a list, write [{ baggage: sidelane }]"],
+    ["{ carriers: [uber] }", 'tenancy.carriers[0] is the text "uber", not a map, write { alias: uber }'],
+    ['{ carriers: ["{key}--*"] }', 'tenancy.carriers[0] is the text "{key}--*", not a map, write { host: "{key}--*" }'],
+    [
+      "{ edge: true }",
+      "tenancy.edge is true, not a map, it says whom the listeners at the edge trust, write edge: true in the listener that the world calls",
+    ],
+    ["{ edge: sidelane }", 'tenancy.edge is the text "sidelane", not a map, write { carriers: [{ query: sidelane }] }'],
+  ])("%s", (tenancy, message) => {
+    expect(told([inbound], `tenancy: ${tenancy}`)).toEqual([message]);
   });
 });
 

@@ -23,7 +23,7 @@ export function toTenancy(
   if (repairWritten && tenancy.repair !== "off") checkRepair(tenancy.repair, workers, listeners, context);
   return {
     ...rest,
-    carriers: checkCarriers(carriers, ["tenancy", "carriers"], context.problems),
+    carriers: checkCarriers(carriers, ["tenancy", "carriers"], context),
     ...(stamp === undefined ? {} : { stamp }),
     edge: toEdge(edge, listeners, context),
   };
@@ -113,7 +113,7 @@ function toEdge(
     });
   }
   return {
-    carriers: checkCarriers(edge.carriers, ["tenancy", "edge", "carriers"], problems),
+    carriers: checkCarriers(edge.carriers, ["tenancy", "edge", "carriers"], context),
     callers: edge.callers,
     signedBy: edge.signedBy.map((key, index) => {
       checkSigningKeyId(edge.signedBy, index, problems);

@@ -83,13 +83,32 @@ function wrongType(path: Path, expected: readonly string[], context: Context): F
     return { place: valueAt(...path), message: `${name} is ${typeOf(value)}, not text`, hint };
   }
   if (expected.includes("array") && typeof value === "string") {
-    return { place: valueAt(...path), message: `${name} is text, not ${wanted}`, hint: `write [${value}]` };
+    const item = mapAround(value, schemaAt(context.schema, [...path, 0])) ?? value;
+    return { place: valueAt(...path), message: `${name} is text, not ${wanted}`, hint: `write [${item}]` };
   }
+  const elsewhere = typeof value === "boolean" ? switches[name] : undefined;
+  const around = typeof value === "string" ? mapAround(value, schemaAt(context.schema, path)) : undefined;
   return {
     place: valueAt(...path),
     message: `${name} is ${typeOf(value)}, not ${wanted}`,
-    ...(example === undefined ? {} : { hint: `write ${example}` }),
+    ...(elsewhere ?? (example === undefined ? {} : { hint: `write ${around ?? example}` })),
   };
+}
+
+/** Fields that sound as if they switched something on, and where that is done. */
+const switches: Readonly<Record<string, Pick<Finding, "why" | "hint"> | undefined>> = {
+  "tenancy.edge": {
+    why: "it says whom the listeners at the edge trust",
+    hint: "write edge: true in the listener that the world calls",
+  },
+};
+
+/** The map that a text was meant as: the one with the field that has it for an example, else the map's own example. */
+function mapAround(text: string, schema: JsonSchema | undefined): string | undefined {
+  const fields = Object.entries(schema?.properties ?? {});
+  const meant = fields.find(([, field]) => field.examples?.includes(text));
+  if (meant !== undefined && (schema?.required ?? []).length === 0) return asYaml({ [meant[0]]: text });
+  return schema?.properties === undefined || schema.examples === undefined ? undefined : asYaml(schema.examples[0]);
 }
 
 /** Of several shapes the one that the value has is the one that was meant. */
@@ -146,14 +165,18 @@ function typeOf(value: unknown): string {
   return String(value);
 }
 
-/** The first example of the field, as one would write it. */
+/** The first example of the field, or a list of one of its entries, as one would write it. */
 function exampleOf(path: Path, context: Context): string | undefined {
-  const example = schemaAt(context.schema, path)?.examples?.[0];
-  return example === undefined ? undefined : asYaml(example);
+  const schema = schemaAt(context.schema, path);
+  const example = schema?.examples?.[0];
+  if (example !== undefined) return asYaml(example);
+  const entry = schema?.items?.examples?.[0];
+  return entry === undefined ? undefined : asYaml([entry]);
 }
 
-/** A value in YAML's flow style. Examples hold nothing that needs quotes. */
+/** A value in YAML's flow style. Of what needs quotes, examples hold host patterns. */
 function asYaml(value: unknown): string {
+  if (typeof value === "string" && /[{}*]/u.test(value)) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(asYaml).join(", ")}]`;
   if (typeof value !== "object" || value === null) return String(value);
   return `{ ${Object.entries(value)

@@ -42,7 +42,7 @@ const carrier = z
       .string()
       .optional()
       .describe(`Name of a system, for all members and headers in which it carries its keys: ${aliasNames.join(", ")}.`)
-      .meta({ examples: ["signadot"] }),
+      .meta({ examples: [...aliasNames] }),
     remember: z
       .string()
       .optional()
@@ -106,7 +106,8 @@ const edge = z
       .meta({ examples: [[{ id: "k1", algorithm: "hmac", file: "./k1.secret" }]] }),
   })
   .prefault({})
-  .describe("Whom the listeners with `edge: true` trust.");
+  .describe("Whom the listeners with `edge: true` trust.")
+  .meta({ examples: [{ carriers: [{ query: "sidelane" }] }] });
 
 /** Shape of `tenancy`. */
 export const tenancySchema = z

@@ -69,6 +69,26 @@ describe("parseYaml", () => {
     expect(refused(text)[0]).toMatch(/^f\.yaml:\d+:\d+: \S/u);
   });
 
+  test.each([
+    ["{ carriers: [ { host: {key}--* } ] }", ["f.yaml:1:23: {key}--* is not text", '"{key}--*"']],
+    ["- host: {key}.preview.*\n- b: 1", ["f.yaml:1:9: {key}.preview.* is not text", '"{key}.preview.*"']],
+    ["a:\n  - {host: *.{key}}", ["f.yaml:2:12: *.{key} is not text", '"*.{key}"']],
+    ["a: [{ host: pr-{key}.* }] # {key}", ["f.yaml:1:13: pr-{key}.* is not text", '"pr-{key}.*"']],
+  ])("host patterns belong in quotes: %j", (text, [message, pattern]) => {
+    expect(refused(text)).toEqual([`${message}, { begins a map in YAML, and * an alias, write ${pattern} in quotes`]);
+  });
+
+  test("other complaints stay in front of unquoted host patterns, and where there is none on the line", () => {
+    const broken = refused("a: b: c\nb: {key}--*\nc: {key}.*");
+    expect(broken.map((line) => line.slice(0, 15))).toEqual([
+      expect.stringMatching(/^f\.yaml:1:/u),
+      "f.yaml:2:4: {ke",
+      "f.yaml:3:4: {ke",
+    ]);
+    expect(refused("a: [1, 2 # host: {key}--*")[0]).not.toContain("{key}");
+    expect(refused('a: "{key}--*" b')[0]).not.toContain("{key}");
+  });
+
   test("refuses aliases that multiply: a billion laughs", () => {
     const levels = Array.from({ length: 9 }, (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i}, `.repeat(9)}*l${i}]`);
     expect(refused(`l0: &l0 [lol]\n${levels.join("\n")}`)).toEqual([

@@ -5,6 +5,7 @@ import type { Document, Node, Pair, YAMLError, YAMLMap } from "yaml";
 import type { Path, Place } from "../routing/finding.ts";
 import { locateInPlainYaml, readPlainYaml } from "./plain-yaml.ts";
 import type { Position, Problem } from "./problem.ts";
+import { explainUnquotedPatterns } from "./unquoted-pattern.ts";
 
 /** Levels of nesting; the files need seven. */
 const DEPTH_MAX = 32;
@@ -64,9 +65,10 @@ function parseAny(text: string, file: string): YamlResult {
   if (complaints.length > 0) {
     return {
       ok: false,
-      problems: complaints
-        .slice(0, PROBLEMS_MAX)
-        .map((complaint) => fromLibrary(complaint, position(complaint.pos[0]))),
+      problems: explainUnquotedPatterns(
+        text,
+        complaints.slice(0, PROBLEMS_MAX).map((complaint) => fromLibrary(complaint, position(complaint.pos[0]))),
+      ),
     };
   }
   const version = document.directives.yaml;

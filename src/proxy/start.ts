@@ -145,6 +145,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
         idle: listener.idleCount,
       })),
       certificates: tls?.status() ?? [],
+      signingKeys: keyFiles?.status() ?? [],
       upstream: registry.describe(coarse.nowMs),
     }),
     drain: () =>

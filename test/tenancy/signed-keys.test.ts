@@ -166,6 +166,18 @@ describeVersions("a signed key", (version) => {
     expectRejected(await world.ask({ target: `/?sidelane=${before}` }), version, /signature/);
     const other = tokenOf(ed25519);
     expectCounts(await world.ask({ target: `/?sidelane=${other}` }), other);
+
+    // One that cannot be used changes nothing, and is told of.
+    await writeFile(join(world.folder, "k1.new"), "short");
+    await rename(join(world.folder, "k1.new"), join(world.folder, "k1"));
+    const error = expect.stringContaining("32") as string;
+    const keys = [
+      { id: "k1", algorithm: "hmac", error },
+      { id: "k2", algorithm: "ed25519" },
+    ];
+    await eventually(async () => JSON.stringify(world.sidecar.proxy.connections()).includes("error"));
+    expect(world.sidecar.proxy.connections()).toMatchObject({ signingKeys: keys });
+    expectCounts(await world.ask({ target: `/?sidelane=${after}` }), after);
   });
 
   test("of a trusted caller counts as well, and stays outside, too", async () => {
