@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { CompiledTable } from "../routing/compiled-table.ts";
 import { checkName } from "../routing/names.ts";
-import { claimPort, ownerOfTarget } from "../routing/ownership.ts";
+import { claimPort, ownerOfTarget, unknownService } from "../routing/ownership.ts";
 import { problemAnswer } from "./answer.ts";
 import type { Answer } from "./answer.ts";
 import type { MessageKeys } from "./message-keys.ts";
@@ -31,6 +31,7 @@ export async function answerBatch(backend: OwnershipBackend, body: Buffer): Prom
 export class BatchDecisions {
   readonly #backend: OwnershipBackend;
   readonly #table: CompiledTable;
+  readonly #service: string;
   readonly #port: number;
   readonly #messages: readonly unknown[];
   readonly #handle: boolean[] = [];
@@ -39,7 +40,8 @@ export class BatchDecisions {
   constructor(backend: OwnershipBackend, batch: Batch) {
     this.#backend = backend;
     this.#table = backend.cell.current;
-    this.#port = claimPort(this.#table, batch.service ?? backend.service);
+    this.#service = batch.service ?? backend.service;
+    this.#port = claimPort(this.#table, this.#service);
     this.#messages = batch.messages;
   }
 
@@ -65,7 +67,9 @@ export class BatchDecisions {
   /** The answer; not indented, because programs read it. */
   toJson(): string {
     const table = tableText(this.#table);
-    return `{"table":${table},"handle":${JSON.stringify(this.#handle)},"owner":${JSON.stringify(this.#owners)}}\n`;
+    const because = this.#port === -1 ? `"because":${JSON.stringify(unknownService(this.#service))},` : "";
+    const decisions = `"handle":${JSON.stringify(this.#handle)},"owner":${JSON.stringify(this.#owners)}`;
+    return `{"table":${table},${because}${decisions}}\n`;
   }
 }
 

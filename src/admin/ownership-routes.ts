@@ -1,6 +1,7 @@
 import { checkName } from "../routing/names.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
-import { BASELINE, claimPort, ownershipReason, ownerOfTarget } from "../routing/ownership.ts";
+import { NO_SERVICE } from "../routing/decide.ts";
+import { BASELINE, claimPort, ownershipReason, ownerOfTarget, unknownService } from "../routing/ownership.ts";
 import type { OwnershipReason } from "../routing/ownership.ts";
 import type { TableCell } from "../routing/table-cell.ts";
 import { jsonAnswer, problemAnswer } from "./answer.ts";
@@ -169,9 +170,9 @@ function whyOwned(
   owner: string,
   reason: OwnershipReason,
 ): string {
+  if (table.serviceByName(name) === NO_SERVICE) return unknownService(name);
   if (reason === "no-key") return "the message carries no key";
   if (reason === "unknown-key") return `no sandbox or group has the key ${key}`;
-  if (table.serviceByName(name) === -1) return `the table has no service ${name}`;
   const group = table.groupMembers(target) === undefined ? undefined : table.targetName(target);
   if (reason === "not-in-sandbox") {
     return group === undefined

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { CompiledTable } from "../routing/compiled-table.ts";
-import { BASELINE, ownershipRule } from "../routing/ownership.ts";
+import { BASELINE, claimPort, ownershipRule, unknownService } from "../routing/ownership.ts";
 import { tableText } from "./subscription.ts";
 import type { State, Subject, Subscription } from "./subscription.ts";
 
@@ -30,7 +30,12 @@ export class RuleSubject implements Subject {
 
   async #contentOf(table: CompiledTable): Promise<Buffer> {
     const baseline = this.#instance === BASELINE;
-    const start = { mode: baseline ? "all-except" : "only", service: this.#service, instance: this.#instance };
+    const start = {
+      mode: baseline ? "all-except" : "only",
+      service: this.#service,
+      instance: this.#instance,
+      ...(claimPort(table, this.#service) === -1 ? { because: unknownService(this.#service) } : {}),
+    };
     const parts = [Buffer.from(`${JSON.stringify(start).slice(1, -1)},"keys":[`)];
     let comma = "";
     for (const claims of ownershipRule(table, this.#service)) {

@@ -234,10 +234,10 @@ export const timeoutInfos = {
   dnsRefreshMs: limit(5 * SECOND, 100, DAY, "between look-ups of an endpoint's name"),
   tablePollMs: limit(5 * SECOND, 100, DAY, "between looks at the table file in case no file event came"),
   traceRememberedMs: limit(
-    MINUTE,
+    5 * MINUTE,
     100,
     DAY,
-    "that a trace is remembered with the key with which it came in, since its last request that did (tenancy.repair)",
+    "that a trace is remembered with the key with which it came in, since it was last seen (tenancy.repair); longer than an app is at one request before its last call",
   ),
   lostKeyLogMs: limit(MINUTE, 0, DAY, "between two log lines about keys lost towards one service; 0 writes none"),
 } as const satisfies Record<string, LimitInfo>;

@@ -213,6 +213,15 @@ describe("edge", () => {
     expect(explainWith(open, table, { headers: [], ...asked })).toEqual({ ok: false, detail });
   });
 
+  test("nor does a caller of a service that is behind another sidecar", () => {
+    const detail =
+      "who the caller is matters to the listener with edge: true alone, which is checkout's, so leave out the caller, or the service pricing";
+    const asked = { headers: [], caller: "10.1.2.3" };
+    expect(explainWith(open, table, { ...asked, service: "pricing" })).toEqual({ ok: false, detail });
+    expect(explained(open, { ...asked, service: "checkout" }).service).toBe("checkout");
+    expect(explained(open, { ...asked, host: "shop.example.com" }).service).toBe("checkout");
+  });
+
   test("nor does a caller where no listener is an edge", () => {
     const detail = "no listener of the config has edge: true, so it does not matter who the caller is";
     expect(explainWith(config("{}"), table, { headers: [], caller: "10.1.2.3" })).toEqual({ ok: false, detail });

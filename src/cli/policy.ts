@@ -89,14 +89,17 @@ function stamped(question: Question & Identified, stamp: string | undefined): Pa
   return { key: stamp, carrier: "tenancy.stamp", keyBecause };
 }
 
-function faultOf({ listeners }: ProxyConfig, { caller, path }: Asked): string | undefined {
+function faultOf({ service: own, listeners }: ProxyConfig, { service, caller, path }: Asked): string | undefined {
   if (path !== undefined && !/^(?:\/|https?:\/\/)[\x21-\x7e]*$/u.test(path)) {
     return `${JSON.stringify(path)} is no request target, write it as in /x?sidelane=pr-7`;
   }
   if (caller === undefined) return undefined;
   if (isIP(caller) === 0) return `${JSON.stringify(caller)} is no address, write the caller's as in 10.1.2.3`;
-  if (listeners.some((listener) => listener.direction === "inbound" && listener.edge)) return undefined;
-  return "no listener of the config has edge: true, so it does not matter who the caller is";
+  if (!listeners.some((listener) => listener.direction === "inbound" && listener.edge)) {
+    return "no listener of the config has edge: true, so it does not matter who the caller is";
+  }
+  if (service === undefined || service === own) return undefined;
+  return `who the caller is matters to the listener with edge: true alone, which is ${own}'s, so leave out the caller, or the service ${service}`;
 }
 
 /** The config's own service arrives at its inbound listener; every other one is called through an outbound one. */

@@ -54,7 +54,7 @@ describe("carriers", () => {
     const first = (carriers: string): readonly string[] => told([inbound], `tenancy: { carriers: ${carriers} }`);
     const query = "{ query: key, remember: sandbox }";
     expect(first(`[{ baggage: sidelane }, { cookie: sandbox }, ${query}]`)).toEqual([
-      "warning: cookie sandbox stands before query key, which it remembers (see sidelane.yaml:5:75), the first key that is found wins, so that no other link has any effect while the browser has the cookie, put the query first",
+      "warning: cookie sandbox stands before query key, which it remembers (see sidelane.yaml:5:76), the first key that is found wins, so that no other link has any effect while the browser has the cookie, put the query first",
     ]);
     expect(first(`[{ baggage: sidelane }, ${query}, { cookie: sandbox }]`)).toEqual([]);
     expect(first(`[{ baggage: sidelane }, { cookie: other }, ${query}, { cookie: sandbox }]`)).toEqual([]);

@@ -17,8 +17,9 @@ export function requiredServices(key: Found): readonly string[] | undefined {
   const names: string[] = [];
   let any = false;
   for (let start = propertiesStart; start < propertiesEnd;) {
-    const semicolon = propertiesBytes.indexOf(SEMICOLON, start);
-    const end = semicolon === -1 || semicolon > propertiesEnd ? propertiesEnd : semicolon;
+    // Not `indexOf`: it would go on to the end of the bytes, which in HTTP/1.1 are all that a connection has read.
+    let end = start;
+    while (end < propertiesEnd && propertiesBytes[end] !== SEMICOLON) end++;
     if (findProperty(propertiesBytes, start, end, REQUIRE, value)) {
       any = true;
       names.push(...new TextDecoder().decode(value.bytes.subarray(value.start, value.end)).split("+"));

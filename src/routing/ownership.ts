@@ -49,6 +49,11 @@ export function claimPort(table: CompiledTable, service: string): number {
   return id === NO_SERVICE ? -1 : table.servicePortByName(id, table.portNames(id)[0] ?? "");
 }
 
+/** What to say about a service for which `claimPort` has found none: its name may be misspelt, or the table be older. */
+export function unknownService(service: string): string {
+  return `the table has no service ${service}, so that the baseline owns everything: check the spelling`;
+}
+
 /** Who owns a message to the service of this port; `target` as a `KeyFinder` gives it. */
 export function ownerOfTarget(table: CompiledTable, servicePort: number, target: number): string {
   if (target < 0 || servicePort === -1) return BASELINE;

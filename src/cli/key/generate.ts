@@ -33,13 +33,20 @@ export function generateCommand(flags: FlagValues): ExitCode {
   return 0;
 }
 
+const causes: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such directory, make it first or choose another",
+  ENOTDIR: "what should be its directory is a file, choose another",
+  EACCES: "no permission to write there, choose another directory",
+  EROFS: "the file system is read-only, choose another directory",
+};
+
 function writeNew(file: string, content: string, mode: number): void {
   try {
     writeFileSync(file, content, { mode, flag: "wx" });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") throw new RefusedError(`${file}: is there already and stays as it is, choose another name`);
-    if (code === "ENOENT") throw new RefusedError(`${file}: cannot be written, there is no such directory`);
-    throw new RefusedError(`${file}: cannot be written (${code ?? String(error)})`);
+    const cause = causes[code ?? ""] ?? `choose another place (${code ?? String(error)})`;
+    throw new RefusedError(`${file}: cannot be written, ${cause}`);
   }
 }

@@ -102,7 +102,11 @@ describe("generate", () => {
     expect((await key("generate", "--algorithm", "ed25519", "--out", at("other.key"))).code).toBe(1);
     expect(existsSync(at("other.key"))).toBe(false);
     const nowhere = await key("generate", "--algorithm", "ed25519", "--out", at("none/k.key"));
-    expect(nowhere.err).toBe("none/k.key.pub: cannot be written, there is no such directory\n");
+    expect(nowhere.err).toBe(
+      "none/k.key.pub: cannot be written, there is no such directory, make it first or choose another\n",
+    );
+    const under = await key("generate", "--algorithm", "hmac", "--out", at("k1.secret/k"));
+    expect(under.err).toBe("k1.secret/k: cannot be written, what should be its directory is a file, choose another\n");
   });
 });
 
@@ -140,9 +144,9 @@ describe("sign", () => {
 
   test.each([
     [{ expires: "7" }, "--expires '7' is no duration, write a number and s, m, h, d or w, as in 7d"],
-    [{ expires: "0d" }, "--expires '0d' is no duration"],
+    [{ expires: "0d" }, "--expires '0d' is over at once, write more, as in 7d"],
     [{ expires: "-1d" }, "--expires '-1d' is no duration"],
-    [{ expires: "600w" }, "--expires '600w' is more than ten years"],
+    [{ expires: "600w" }, "--expires '600w' is more than ten years, write less, as in 7d"],
     [{ sandbox: "" }, "--sandbox '': a routing key must not be empty"],
     [{ sandbox: " pr-7" }, 'write "pr-7"'],
     [{ id: "" }, "--id is empty"],
@@ -162,8 +166,14 @@ describe("sign", () => {
   test.each([
     [{ key: "none" }, "none: cannot be read, no such file, check the path\n"],
     [{ key: "k2.key.pub" }, "k2.key.pub: is a public key, which only verifies, name the private one\n"],
-    [{ algorithm: "hmac", key: "k2.key" }, /^k2\.key: is PEM, and the algorithm hmac wants a secret, /u],
-    [{ algorithm: "ed25519" }, /^k1\.secret: is not PEM, there is no line -----BEGIN PUBLIC KEY-----, /u],
+    [
+      { algorithm: "hmac", key: "k2.key" },
+      "k2.key: is PEM, and hmac wants a secret, write --algorithm ed25519 or leave it out, or name another file\n",
+    ],
+    [
+      { algorithm: "ed25519" },
+      "k1.secret: is not PEM, and ed25519 wants a private key in PEM, write --algorithm hmac or leave it out, or name another file\n",
+    ],
     [
       { id: "k".repeat(900) },
       /^the signed key would have \d+ bytes, and 1024 are accepted, shorten --sandbox or --id\n$/u,
@@ -199,9 +209,17 @@ describe("verify", () => {
     expect((await verify(await signed("k2.key", "k2"))).code).toBe(0);
     expect(await verify(await signed("k2.key", "k1"))).toMatchObject({
       code: 1,
+      err: "bad-signature: The signed key says that k1 signed it, and k2 did: sign with --id k2\n",
+    });
+    expect(await verify(await signed("k2.key", "k4"))).toMatchObject({
+      code: 1,
+      err: "unknown-signer: The signed key says that k4 signed it, and k2 did: sign with --id k2\n",
+    });
+    expect(await verify(await signed("other.secret", "k1"))).toMatchObject({
+      code: 1,
       err: "bad-signature: The signature is not one of k1: copy the whole link, unchanged, or ask for a new one\n",
     });
-    expect(await verify(await signed("k1.secret", "k3"))).toMatchObject({
+    expect(await verify(await signed("other.secret", "k3"))).toMatchObject({
       code: 1,
       err: "unknown-signer: The signed key names a signing key k3 that is not accepted here: ask for a new link\n",
     });

@@ -35,11 +35,16 @@ export function signCommand(flags: FlagValues, nowMs: number = Date.now()): Exit
 }
 
 function parseDuration(text: string): number {
-  const [, count = "", unit = ""] = /^(\d{1,9})([smhdw])$/u.exec(text) ?? [];
+  const [, count, unit = ""] = /^(\d{1,9})([smhdw])$/u.exec(text) ?? [];
   const seconds = Number(count) * (unitSeconds[unit] ?? 0);
   if (seconds > 0 && seconds <= SECONDS_MAX) return seconds;
-  const why = seconds === 0 ? "is no duration, write a number and s, m, h, d or w, as in 7d" : "is more than ten years";
-  throw new MisuseError(`error: --expires '${text}' ${why}`);
+  const what =
+    count === undefined
+      ? "is no duration, write a number and s, m, h, d or w"
+      : seconds === 0
+        ? "is over at once, write more"
+        : "is more than ten years, write less";
+  throw new MisuseError(`error: --expires '${text}' ${what}, as in 7d`);
 }
 
 const PLACE = "{key}";

@@ -1,3 +1,4 @@
+import { assert } from "../../base/assert.ts";
 import { loadConfig } from "../../config/load-config.ts";
 import { formatProblem } from "../../config/problem.ts";
 import type { SigningKey } from "../../protocol/signed-key/signing-key.ts";
@@ -25,7 +26,10 @@ export function verifyCommand(token: string, flags: FlagValues, nowMs: number = 
     verified: verifyKey(bytes, 0, bytes.length, [key], nowSeconds),
   }));
   const good = outcomes.find(({ verified }) => verified.ok);
-  if (good?.verified.ok !== true) throw new RefusedError(mostTelling(outcomes.map(({ verified }) => verified)));
+  if (good?.verified.ok !== true) {
+    const { why, detail } = mostTelling(outcomes.map(({ verified }) => verified));
+    throw new RefusedError(`${why}: ${misnamedSigner(bytes, known, namedSigner(token) ?? "", nowSeconds) ?? detail}`);
+  }
   const { key, expiresAtSeconds } = good.verified;
   process.stdout.write(
     `key        ${key}\n` +
@@ -57,12 +61,30 @@ function keysOfConfig(config: string): readonly KnownKey[] {
   return signedBy.map(({ id, algorithm, file }) => ({ key: readSidecarKeyFile(id, algorithm, file), file }));
 }
 
+type Refusal = Extract<Verified, { readonly ok: false }>;
+
 /** Of several refusals the one that came furthest. */
-function mostTelling(outcomes: readonly Verified[]): string {
+function mostTelling(outcomes: readonly Verified[]): Refusal {
   const order = ["expired", "bad-signature", "unknown-signer", "malformed"];
   const refusals = outcomes.flatMap((one) => (one.ok ? [] : [one]));
   const [first] = refusals.toSorted((a, b) => order.indexOf(a.why) - order.indexOf(b.why));
-  return first === undefined ? "" : `${first.why}: ${first.detail}`;
+  assert(first !== undefined, "there is a key to verify with");
+  return first;
+}
+
+/** What went wrong where a key did sign the token, but under the id of another: the flag is forgotten easily. */
+function misnamedSigner(
+  bytes: Uint8Array,
+  known: readonly KnownKey[],
+  named: string,
+  nowSeconds: number,
+): string | undefined {
+  const signer = known.find(({ key: { algorithm, id }, file }) => {
+    if (id === named) return false;
+    return verifyKey(bytes, 0, bytes.length, [readSidecarKeyFile(named, algorithm, file)], nowSeconds).ok;
+  })?.key.id;
+  if (signer === undefined) return undefined;
+  return `The signed key says that ${named} signed it, and ${signer} did: sign with --id ${signer}`;
 }
 
 function timeText(seconds: number): string {

@@ -134,6 +134,8 @@ function beginningOf(bytes: Uint8Array, start: number, end: number): string {
 }
 
 function endOfPath({ targetBytes, targetStart, targetEnd }: RequestView): number {
-  const at = targetBytes.indexOf(QUESTION_MARK, targetStart);
-  return at === -1 ? targetEnd : Math.min(at, targetEnd);
+  // Not `indexOf`: it would go on to the end of the bytes, which in HTTP/1.1 are all that a connection has read.
+  let at = targetStart;
+  while (at < targetEnd && targetBytes[at] !== QUESTION_MARK) at++;
+  return at;
 }

@@ -112,6 +112,8 @@ export class TraceMemory {
       if (!sameHigh && !halfOnly && (requestId !== 0 || table[at] !== 0 || table[at + 1] !== 0)) continue;
       const state = table[at + STATE] as number;
       if (state === 0 || (state & REQUEST_ID) !== requestId || this.#expired(at, nowMs)) continue;
+      // A trace that is asked for is in use: the app may be at one request for longer than anything lives here.
+      table[at + SEEN] = nowMs;
       if (state < 0) return traceVerdicts.conflict;
       if ((state & WITHOUT_KEY) !== 0) withoutKey = true;
       const its = state & KEY_MASK;
