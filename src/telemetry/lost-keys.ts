@@ -220,9 +220,9 @@ function times(count: number): string {
 }
 
 function advice(service: string, repair: RepairMode, sure: boolean): string {
-  const cause = sure
-    ? `let ${service} send the baggage field of a request on with the requests it makes for it`
-    : `requests of this trace also came in without a key: look at who calls ${service} first`;
+  // Whether it was lost here nobody knows, and `restore` leaves such traces alone.
+  if (!sure) return `requests of this trace also came in without a key: look at who calls ${service} first`;
+  const cause = `let ${service} send the baggage field of a request on with the requests it makes for it`;
   const how =
     "the W3C propagators of OpenTelemetry do (OTEL_PROPAGATORS=tracecontext,baggage); those for b3, jaeger or datadog alone do not";
   const meanwhile = repair === "restore" ? "" : "; until then `tenancy.repair: restore` puts it back";

@@ -87,7 +87,7 @@ describeRelay("answers of our own (RFC 9457)", (mode) => {
     peer.send(OK);
     expect((await client.message()).field("x-sidelane-route")).toBe("checkout=baseline;reason=not-in-sandbox;table=1");
     client.send(ask("nobody"));
-    expect((await client.message()).field("x-sidelane-route")).toBe("checkout=baseline;reason=unknown-key;table=1");
+    expect((await client.message()).field("x-sidelane-route")).toBe("checkout=none;reason=unknown-key;table=1");
     client.send("GET / HTTP/1.1\r\nHost: checkout\r\nX-Sidelane-Debug: 0\r\n\r\n");
     await peer.message();
     peer.send(OK);
