@@ -27,6 +27,16 @@ test("others run while the rule of a large table is made", async () => {
   expect((JSON.parse(content) as { keys: string[] }).keys).toHaveLength(10_000);
 });
 
+test("a service that the table does not have, and has later", async () => {
+  const rule = new RuleSubject("checkout", "pr-7");
+  await rule.make(tableOf(0, 1));
+  expect(rule.state?.content.toString()).toBe(
+    '"mode":"only","service":"checkout","instance":"pr-7","because":"the table has no service checkout, so that the baseline owns everything: check the spelling","keys":[]',
+  );
+  await rule.make(tableOf(8, 2));
+  expect(rule.state?.content.toString()).toBe('"mode":"only","service":"checkout","instance":"pr-7","keys":["pr-7"]');
+});
+
 test("equal rules of several tables are one buffer", async () => {
   const rule = new RuleSubject("checkout", "pr-7");
   await rule.make(tableOf(8, 1));

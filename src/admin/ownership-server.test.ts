@@ -45,7 +45,14 @@ describe("GET /owner", () => {
       "baseline",
       "pr-9",
       "not-in-sandbox",
-      "the table has no service mail",
+      "the table has no service mail, so that the baseline owns everything: check the spelling",
+    ],
+    [
+      { service: "mail" },
+      "baseline",
+      null,
+      "no-key",
+      "the table has no service mail, so that the baseline owns everything: check the spelling",
     ],
     [
       { baggage: "sidelane=release-42" },
@@ -149,6 +156,12 @@ describe("POST /owner", () => {
     });
     const other = await post(await ports.open({ sandbox: "pr-9" }), { service: "payments", messages });
     expect(other.json["handle"]).toEqual([false, false, true, true, false]);
+    expect((await post(await ports.open(), { service: "chekcout", messages })).json).toEqual({
+      table: { version: 1, digest: "digest-1" },
+      because: "the table has no service chekcout, so that the baseline owns everything: check the spelling",
+      handle: [true, true, true, true, true],
+      owner: messages.map(() => "baseline"),
+    });
     expect((await post(await ports.open(), { messages: [] })).json).toMatchObject({ handle: [], owner: [] });
   });
 

@@ -80,8 +80,8 @@ export const commands: readonly CommandEntry[] = [
     summary: "show the path of one request through the sidecars",
     text:
       "Asks the journals of several sidecars for one trace and prints who called whom, who answered and why, as a tree. " +
-      "The journal has requests with a routing key. Sidecars that cannot be asked are named and left out. Exits with 1 when " +
-      "none of them knows the trace.",
+      "The journal has requests with a routing key. Sidecars that cannot be asked are named and left out. Of each the " +
+      "newest 250 entries of the trace are shown; where there are more, it says so. Exits with 1 when none of them knows the trace.",
     operand: { name: "<id>", text: "trace id, or the value of a traceparent header", completes: "nothing" },
     flags: [
       {

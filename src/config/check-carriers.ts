@@ -11,7 +11,7 @@ import type { CarrierDocument } from "./tenancy-schema.ts";
 const KINDS = [...carrierKinds, "alias"] as const;
 
 /** Headers whose value means something else to HTTP itself, so that it can never be a routing key. */
-const NOT_CARRIERS: ReadonlySet<string> = new Set([
+const HTTP_HEADERS: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
   "content-type",
@@ -26,8 +26,15 @@ const NOT_CARRIERS: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
   "via",
-  "x-sidelane-debug",
 ]);
+
+/** Headers that others need as they are: a carrier is removed at edges, and written where many can read it. */
+const NOT_CARRIERS: Readonly<Record<string, string | undefined>> = {
+  authorization: "it holds credentials, which the service needs",
+  "proxy-authorization": "it holds credentials",
+  traceparent: "it holds the id of the trace, which all services need",
+  "x-sidelane-debug": "it has a meaning in Sidelane itself",
+};
 
 /** Headers that are carriers by another name, with what to write instead. */
 const OTHER_KINDS: Readonly<Record<string, readonly [why: string, hint: string] | undefined>> = {
@@ -220,11 +227,15 @@ function spelling(kind: CarrierKind, name: string): Omit<Finding, "place"> | und
   if (!isLegal(name)) return { message: `${JSON.stringify(name)} is not ${what}`, why, hint };
   if (kind !== "header") return undefined;
   const folded = name.toLowerCase();
-  if (NOT_CARRIERS.has(folded)) {
-    const meaning = "it has a meaning in HTTP itself";
+  const meaning = HTTP_HEADERS.has(folded) ? "it has a meaning in HTTP itself" : ownValue(NOT_CARRIERS, folded);
+  if (meaning !== undefined) {
     return { message: `header ${name} cannot be a carrier`, why: meaning, hint: "write x-sandbox" };
   }
-  const other = Object.hasOwn(OTHER_KINDS, folded) ? OTHER_KINDS[folded] : undefined;
+  const other = ownValue(OTHER_KINDS, folded);
   if (other === undefined) return undefined;
   return { message: `header ${name} cannot be a carrier of its own`, why: other[0], hint: other[1] };
+}
+
+function ownValue<T>(record: Readonly<Record<string, T | undefined>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
 }

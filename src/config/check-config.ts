@@ -43,7 +43,16 @@ export function toProxyConfig(
     });
   }
   if (document.ownership !== undefined) {
-    addresses.claim(document.ownership.address, ["ownership", "address"], "the ownership server");
+    const place = ["ownership", "address"];
+    const ownership = addresses.claim(document.ownership.address, place, "the ownership server");
+    if (ownership !== undefined && !isLoopback(ownership.host)) {
+      warnings.push({
+        place: valueAt(...place),
+        message: `the ownership server listens on ${ownership.host}`,
+        why: "whoever reaches it can read who owns which keys",
+        hint: "write 127.0.0.1, or guard the port",
+      });
+    }
   }
   if (document.spans !== undefined) checkSpans(document.spans.endpoint, problems);
   const limits = checkLimits(document, written, problems);
@@ -253,6 +262,12 @@ function checkSpans(endpoint: string, problems: Finding[]): void {
   const hint = "write http://127.0.0.1:4318/v1/traces";
   if (url === null || url.hostname === "") {
     problems.push({ place, message: `${quote(endpoint)} is not a URL`, hint });
+  } else if (url.username !== "" || url.password !== "") {
+    url.username = "";
+    url.password = "";
+    const why = "GET /config shows them";
+    const other = `write ${url.href}, and the credentials into the environment variable OTEL_EXPORTER_OTLP_HEADERS`;
+    problems.push({ place, message: "spans.endpoint holds credentials", why, hint: other });
   } else if (url.protocol !== "http:" && url.protocol !== "https:") {
     problems.push({ place, message: `${quote(endpoint)} is not a URL of http or https`, hint });
   } else if (url.pathname === "/") {

@@ -89,6 +89,26 @@ describe("shorter than can be", () => {
   });
 });
 
+describe("in the wrong place", () => {
+  test.each([
+    ["stamp: pr-7", 'unknown field "stamp", write it in tenancy'],
+    ["repair: off", 'unknown field "repair", write it in tenancy'],
+    ["edge: true", 'unknown field "edge", write it in one of listeners or in tenancy'],
+    ["journal: 5", 'unknown field "journal", its size is a limit, write journalEntriesMax in limits'],
+    ["tenancy: { workers: 2 }", 'unknown field "workers" in tenancy, write it at the top of the file'],
+    [
+      "tenancy: { strict: true }",
+      'unknown field "strict" in tenancy, the routing table says which sandboxes are strict, write it there in sandboxes.<name>',
+    ],
+    [
+      "tenancy: { require: checkout }",
+      'unknown field "require" in tenancy, each request says for itself which services it requires, send baggage: sidelane=<key>;require=<service>',
+    ],
+  ])("%s", (rest, message) => {
+    expect(told([inbound], rest)).toEqual([message]);
+  });
+});
+
 describe("stamp and repair", () => {
   test("what is stamped goes out", () => {
     expect(load([outbound], "tenancy: { stamp: pr-7 }").tenancy.stamp).toBe("pr-7");
@@ -167,5 +187,11 @@ describe("spans", () => {
     ["localhost", "is not a URL"],
   ])("%s %s", (endpoint, complaint) => {
     expect(told([inbound], `spans: { endpoint: "${endpoint}" }`)[0]).toContain(`"${endpoint}" ${complaint}`);
+  });
+
+  test("credentials are not for everybody", () => {
+    expect(told([inbound], 'spans: { endpoint: "https://ada:pw@otel.example/v1/traces" }')).toEqual([
+      "spans.endpoint holds credentials, GET /config shows them, write https://otel.example/v1/traces, and the credentials into the environment variable OTEL_EXPORTER_OTLP_HEADERS",
+    ]);
   });
 });

@@ -149,6 +149,14 @@ describe("loadConfig", () => {
     ]);
   });
 
+  test("so is an ownership server", () => {
+    const result = loadConfig(`${minimal}ownership: { address: "0.0.0.0:15002" }\n`, "sidelane.yaml", {});
+    if (!result.ok) throw new Error("refused");
+    expect(result.warnings.map(formatProblem)).toEqual([
+      "sidelane.yaml:7:23: the ownership server listens on 0.0.0.0, whoever reaches it can read who owns which keys, write 127.0.0.1, or guard the port",
+    ]);
+  });
+
   test("says what is missing from an empty file, with an example", () => {
     expect(refused("")).toEqual([
       'sidelane.yaml:1:1: field "service" is missing, add service: checkout',

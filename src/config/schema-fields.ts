@@ -45,6 +45,21 @@ export function scalarFields(schema: JsonSchema, path: Path = [], required = tru
   return [{ path, schema, required }];
 }
 
+/** Every field of a schema, with one value of its own or not; paths as in `ScalarField`. */
+export function fieldPaths(schema: JsonSchema, path: Path = []): readonly Path[] {
+  if (schema.anyOf !== undefined) return schema.anyOf.flatMap((option) => fieldPaths(option, path));
+  if (schema.items !== undefined) return fieldPaths(schema.items, [...path, 0]);
+  if (schema.properties !== undefined) {
+    return Object.entries(schema.properties).flatMap(([name, field]) => [
+      [...path, name],
+      ...fieldPaths(field, [...path, name]),
+    ]);
+  }
+  return typeof schema.additionalProperties === "object"
+    ? fieldPaths(schema.additionalProperties, [...path, ANY_NAME])
+    : [];
+}
+
 /** The schema of the value at a path, or undefined where there can be none. */
 export function schemaAt(schema: JsonSchema, path: Path): JsonSchema | undefined {
   const [step, ...rest] = path;

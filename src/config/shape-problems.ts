@@ -5,7 +5,7 @@ import { parseEndpoint } from "../routing/endpoint-name.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { nearest } from "../routing/nearest.ts";
-import { fieldNames, schemaAt } from "./schema-fields.ts";
+import { fieldNames, fieldPaths, schemaAt } from "./schema-fields.ts";
 import type { JsonSchema } from "./schema-fields.ts";
 import type { SourceMap } from "./yaml.ts";
 
@@ -52,9 +52,36 @@ function unknownField(path: Path, key: string, context: Context): Finding {
   const place = nameAt(...path, key);
   const message = `unknown field ${JSON.stringify(key)}${path.length === 0 ? "" : ` in ${fieldName(path)}`}`;
   if (guess !== undefined) return { place, message, hint: `write ${guess}` };
+  const homes = homesOf(context.schema, key);
+  if (homes.length > 0 && homes.length <= HOMES_MAX) return { place, message, hint: `write it ${homes.join(" or ")}` };
+  const spoken = foreign[key];
+  if (spoken !== undefined) return { place, message, ...spoken };
   const why = known.length === 0 ? "nothing is expected here" : `the fields here are ${known.join(", ")}`;
   return { place, message, why, hint: "remove it" };
 }
+
+/** A name that stands in more places than these says nothing about which was meant. */
+const HOMES_MAX = 2;
+
+/** Where a field of this name may stand: `in tenancy`, `in each of listeners`. */
+function homesOf(schema: JsonSchema, name: string): readonly string[] {
+  const homes = fieldPaths(schema).filter((path) => path.at(-1) === name);
+  return homes.map((path) => {
+    const home = path.slice(0, -1);
+    if (home.length === 0) return "at the top of the file";
+    return home.at(-1) === 0 ? `in one of ${fieldName(home.slice(0, -1))}` : `in ${fieldName(home)}`;
+  });
+}
+
+/** What stands somewhere else than in this file. */
+const foreign: Readonly<Record<string, Pick<Finding, "why" | "hint"> | undefined>> = {
+  strict: { why: "the routing table says which sandboxes are strict", hint: "write it there in sandboxes.<name>" },
+  require: {
+    why: "each request says for itself which services it requires",
+    hint: "send baggage: sidelane=<key>;require=<service>",
+  },
+  journal: { why: "its size is a limit", hint: "write journalEntriesMax in limits" },
+};
 
 function wrongType(path: Path, expected: readonly string[], context: Context): Finding {
   const value = valueIn(context.root, path);
@@ -86,7 +113,10 @@ function wrongType(path: Path, expected: readonly string[], context: Context): F
     const item = mapAround(value, schemaAt(context.schema, [...path, 0])) ?? value;
     return { place: valueAt(...path), message: `${name} is text, not ${wanted}`, hint: `write [${item}]` };
   }
-  const elsewhere = typeof value === "boolean" ? switches[name] : undefined;
+  if (/^(?:int|number)$/u.test(expected[0] ?? "") && typeof value === "string" && /^[0-9]+$/u.test(value)) {
+    return { place: valueAt(...path), message: `${name} is ${typeOf(value)}, not ${wanted}`, hint: `write ${value}` };
+  }
+  const elsewhere = typeof value === "boolean" ? (switches[name] ?? indentedTooDeep(path, context)) : undefined;
   const around = typeof value === "string" ? mapAround(value, schemaAt(context.schema, path)) : undefined;
   return {
     place: valueAt(...path),
@@ -102,6 +132,13 @@ const switches: Readonly<Record<string, Pick<Finding, "why" | "hint"> | undefine
     hint: "write edge: true in the listener that the world calls",
   },
 };
+
+/** A field of the map around, where any name may stand: `strict` among the services of a sandbox. */
+function indentedTooDeep(path: Path, { schema }: Context): Pick<Finding, "hint"> | undefined {
+  const around = path.slice(0, -2);
+  const field = schemaAt(schema, around)?.properties?.[String(path.at(-1))];
+  return field?.type === "boolean" ? { hint: `write it one level further out, in ${fieldName(around)}` } : undefined;
+}
 
 /** The map that a text was meant as: the one with the field that has it for an example, else the map's own example. */
 function mapAround(text: string, schema: JsonSchema | undefined): string | undefined {

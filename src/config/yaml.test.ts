@@ -51,9 +51,19 @@ describe("parseYaml", () => {
     ["__proto__: { a: 1 }", "f.yaml:1:1: a field cannot be called __proto__, write another name"],
     ["a: &x [*x]", "f.yaml:1:8: alias *x stands inside its own anchor, write the value out"],
     ["a: 1\n---\nb: 2", "f.yaml:2:1: a second document begins here, keep one document, remove the --- line"],
+    ["a: [1, 2", "f.yaml:1:9: a list in [ ] has no end, add the missing ]"],
+    ["a:\n  b: { c: 1\nd: 1", "f.yaml:3:1: a map in { } has no end, add the missing }"],
+    ['a: "b\nc: 1', 'f.yaml:2:5: a text in quotes has no end, add the missing "'],
     ["%YAML 1.1\n---\na: 1", "f.yaml:1:1: YAML 1.1 is not supported, remove the %YAML line"],
   ])("%j", (text, message) => {
     expect(refused(text)).toEqual([message]);
+  });
+
+  test.each([
+    ["a:\n  b: {\n    c: 1\n}", "f.yaml:4:1: a map in { } is not indented, indent the }"],
+    ["{ a: [1, 2 }", "f.yaml:1:12: a list in [ ] has no end, add the missing ]"],
+  ])("%j, before all that comes of it", (text, message) => {
+    expect(refused(text)[0]).toBe(message);
   });
 
   test.each([

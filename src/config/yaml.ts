@@ -67,7 +67,7 @@ function parseAny(text: string, file: string): YamlResult {
       ok: false,
       problems: explainUnquotedPatterns(
         text,
-        complaints.slice(0, PROBLEMS_MAX).map((complaint) => fromLibrary(complaint, position(complaint.pos[0]))),
+        complaints.slice(0, PROBLEMS_MAX).map((complaint) => fromLibrary(complaint, text, position(complaint.pos[0]))),
       ),
     };
   }
@@ -94,11 +94,26 @@ function tooDeep(file: string): YamlResult {
   return { ok: false, problems: [problem] };
 }
 
-function fromLibrary({ code, message }: YAMLError, position: Position): Problem {
+function fromLibrary({ code, message, pos }: YAMLError, text: string, position: Position): Problem {
+  const [, flow, end = ""] = UNFINISHED_FLOW.exec(message) ?? [];
+  if (flow !== undefined) {
+    const what = flow === "sequence" ? "a list in [ ]" : "a map in { }";
+    // The bracket is there, and the library has stopped before it, because it stands as far left as the field around it.
+    if (text[pos[0]] === end) return { ...position, message: `${what} is not indented`, hint: `indent the ${end}` };
+    return { ...position, message: `${what} has no end`, hint: `add the missing ${end}` };
+  }
+  const [, quote] = UNFINISHED_TEXT.exec(message) ?? [];
+  if (quote !== undefined)
+    return { ...position, message: "a text in quotes has no end", hint: `add the missing ${quote}` };
   const hint = hints[code];
   const what = (texts[code] ?? message).replace(/^\w/u, (first) => first.toLowerCase()).replaceAll("\n", " ");
   return { ...position, message: what, ...(hint === undefined ? {} : { hint }) };
 }
+
+/** `Flow sequence in block collection must be sufficiently indented and end with a ]`, or shorter at the root. */
+const UNFINISHED_FLOW = /^Flow (sequence|map) .*end with a ([\]}])$/u;
+/** `Missing closing "quote` */
+const UNFINISHED_TEXT = /^Missing closing (["'])quote$/u;
 
 /** Where the library's own text speaks to programmers. */
 const texts: Readonly<Record<string, string | undefined>> = {

@@ -166,12 +166,16 @@ async function startTlsIfAny(config: ProxyConfig, deps: ProxyDeps): Promise<Prox
 /** Verifying signatures takes node:crypto, and few sidecars have any to verify. */
 async function startKeyFilesIfAny(
   { tenancy }: ProxyConfig,
-  { log, tlsPollMs }: ProxyDeps,
+  { log, telemetry, tlsPollMs }: ProxyDeps,
 ): Promise<KeyFiles | undefined> {
   const { signedBy } = tenancy.edge;
   if (signedBy.length === 0) return undefined;
   const { KeyFiles: Files } = await import("./tenancy/key-files.ts");
-  return Files.start(signedBy, { log, ...(tlsPollMs === undefined ? {} : { pollMs: tlsPollMs }) });
+  return Files.start(signedBy, {
+    log,
+    reloads: telemetry.signingKeyReloads,
+    ...(tlsPollMs === undefined ? {} : { pollMs: tlsPollMs }),
+  });
 }
 
 async function drainListeners(

@@ -94,6 +94,12 @@ export const metricInfos = {
     help: "Changes of certificate, key and authority files by result: applied, rejected.",
     aggregator: "sum",
   },
+  sidelane_signing_key_reloads_total: {
+    type: "counter",
+    labels: ["result"],
+    help: "Changes of the files of tenancy.edge.signedBy by result: applied, rejected.",
+    aggregator: "sum",
+  },
   sidelane_tls_certificate_expiry_timestamp_seconds: {
     type: "gauge",
     labels: ["certificate"],

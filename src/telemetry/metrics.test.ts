@@ -55,6 +55,7 @@ describe("names", () => {
       sidelane_spans_dropped_total: "counter",
       sidelane_tls_handshakes_total: "counter",
       sidelane_tls_reloads_total: "counter",
+      sidelane_signing_key_reloads_total: "counter",
       sidelane_tls_certificate_expiry_timestamp_seconds: "gauge",
       sidelane_table_version: "gauge",
       sidelane_table_reloads_total: "counter",

@@ -150,6 +150,8 @@ export class Telemetry {
   };
   readonly keysWritten = new KeysWritten();
   readonly keysStripped = new KeysStripped();
+  /** Changes of the files of signing keys. */
+  readonly signingKeyReloads = { applied: 0, rejected: 0 };
   /** The lost-key detector, where there is one. */
   lostKeys: LostKeys | undefined = undefined;
   readonly tableReloads: Record<TableReloadResult, number> = { applied: 0, unchanged: 0, rejected: 0, unreadable: 0 };
@@ -335,6 +337,7 @@ export class Telemetry {
     add("sidelane_lost_keys_total", () => this.lostKeys?.samples() ?? []);
     add("sidelane_keys_written_total", () => countSamples("source", this.keysWritten));
     add("sidelane_keys_stripped_total", () => countSamples("where", this.keysStripped));
+    add("sidelane_signing_key_reloads_total", () => countSamples("result", this.signingKeyReloads));
     add("sidelane_spans_total", () => [{ labels: {}, value: this.spans.exported }]);
     add("sidelane_spans_dropped_total", () => [{ labels: {}, value: this.spans.dropped }]);
     add("sidelane_tls_handshakes_total", () =>

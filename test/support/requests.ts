@@ -1,6 +1,5 @@
 // Requests as bytes, and small things that tests of resilience say often.
 import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { onTestFinished, vi } from "vitest";
 import { Backend } from "./backend.ts";
 import type { Sidecar } from "./sidecar.ts";
@@ -16,17 +15,24 @@ export function request(method: string, path: string, body: string | undefined, 
   return `${method} ${path} HTTP/1.1\r\n${all.map((line) => `${line}\r\n`).join("")}\r\n${body ?? ""}`;
 }
 
-/** A port of this machine on which nobody listens. */
+/**
+ * A port of this machine on which nobody listens, and nobody will by chance: below those that the system gives to who listens on
+ * port 0 (from 32768 on Linux, 49152 elsewhere), as all servers of tests do.
+ */
 export async function deadPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => {
-    server.close(resolve);
-  });
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
+    return port;
+  }
 }
 
 /** A scripted backend on a certain port, for one that comes back. */

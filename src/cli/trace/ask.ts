@@ -2,11 +2,12 @@
 import type { JournalAnswer } from "../../admin/backend.ts";
 import { formatEndpoint, parseEndpoint } from "../../routing/endpoint-name.ts";
 import { MisuseError } from "../command.ts";
+import { readJournal } from "./read-journal.ts";
 
 /** A sidecar that does not answer by then is left out. */
 const ANSWER_MS = 5_000;
-/** Entries of one trace in one sidecar; more is no path that anyone could read. */
-const ENTRIES_MAX = 250;
+/** Entries of one trace that a sidecar is asked for, the newest; more is no path that anyone could read. */
+export const ENTRIES_MAX = 250;
 
 /** Where an admin server is. */
 export interface AdminAddress {
@@ -52,22 +53,12 @@ async function ask({ text, url }: AdminAddress, trace: string): Promise<AskedSid
     });
     const body = await response.text();
     if (!response.ok) return { address: text, error: `answered with status ${response.status}${detailOf(body)}` };
-    const journal = parseJournal(body);
+    const journal = readJournal(body);
     return journal === undefined
-      ? { address: text, error: "answered with something else than a journal" }
+      ? { address: text, error: "answered with something else than a journal of this version" }
       : { address: text, journal };
   } catch (error) {
     return { address: text, error: explain(error) };
-  }
-}
-
-function parseJournal(body: string): JournalAnswer | undefined {
-  try {
-    const journal = JSON.parse(body) as Partial<JournalAnswer> | null;
-    const complete = typeof journal?.service === "string" && Array.isArray(journal.entries);
-    return complete ? (journal as JournalAnswer) : undefined;
-  } catch {
-    return undefined;
   }
 }
 
@@ -94,5 +85,7 @@ function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === "TimeoutError") return `no answer within ${ANSWER_MS / 1000} s`;
   const cause = error.cause as { readonly code?: string; readonly message?: string } | undefined;
+  // https://fetch.spec.whatwg.org/#port-blocking: ports of protocols that must not be talked to by accident.
+  if (cause?.message === "bad port") return "no client asks on this port, let admin.address have another one";
   return causes[cause?.code ?? ""] ?? cause?.message ?? error.message;
 }

@@ -1,7 +1,7 @@
 // How much the clocks of sidecars differ, as far as their entries tell. A call is longer than what it leads to: if an
 // outbound entry of one sidecar and an inbound entry of another name the same span, the second must lie within the first,
 // and that says in which range the difference of the two clocks is. Where no difference fits as well, there is none.
-import { entryStartMs, sameSpan } from "./traced-entry.ts";
+import { entryStartMs } from "./traced-entry.ts";
 import type { TracedEntry } from "./traced-entry.ts";
 
 /** Between two sidecars, what has to be added to the times of the second. */
@@ -63,15 +63,19 @@ function rangesOf(entries: readonly TracedEntry[]): Map<string, Range> {
 
 /** Calls and where they arrived, where there can be no doubt: one of each with that span and service. */
 function certainPairs(entries: readonly TracedEntry[]): (readonly [call: TracedEntry, arrival: TracedEntry])[] {
-  const calls = entries.filter(({ entry }) => entry.direction === "outbound" && entry.span !== "");
-  return calls.flatMap((call) => {
-    const { service } = call.entry;
-    const alike = calls.filter(({ entry }) => entry.service === service && sameSpan(entry, call.entry));
-    const arrivals = entries.filter(
-      ({ entry }) => entry.direction === "inbound" && entry.service === service && sameSpan(entry, call.entry),
-    );
-    const [arrival] = arrivals;
-    if (alike.length !== 1 || arrivals.length !== 1 || arrival === undefined) return [];
+  const sides = new Map<string, { readonly calls: TracedEntry[]; readonly arrivals: TracedEntry[] }>();
+  for (const one of entries) {
+    const { span, service, direction } = one.entry;
+    if (span === "") continue;
+    const name = JSON.stringify([span, service]);
+    const side = sides.get(name) ?? { calls: [], arrivals: [] };
+    sides.set(name, side);
+    (direction === "outbound" ? side.calls : side.arrivals).push(one);
+  }
+  return [...sides.values()].flatMap(({ calls, arrivals }) => {
+    const [[call, secondCall], [arrival, secondArrival]] = [calls, arrivals];
+    if (call === undefined || arrival === undefined || secondCall !== undefined || secondArrival !== undefined)
+      return [];
     return arrival.sidecar.address === call.sidecar.address ? [] : [[call, arrival] as const];
   });
 }

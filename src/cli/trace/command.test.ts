@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { deadPort } from "../../../test/support/requests.ts";
 import type { AdminBackend, JournalAnswer } from "../../admin/backend.ts";
 import { startAdmin } from "../../admin/server.ts";
 import { silentLog } from "../../base/log.ts";
@@ -50,13 +51,7 @@ async function sidecar(service: string, ...answers: (readonly TracedEntry[])[]):
 }
 
 /** An address at which nobody listens. */
-async function nobody(): Promise<string> {
-  const server = createServer();
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return `127.0.0.1:${port}`;
-}
+const nobody = async (): Promise<string> => `127.0.0.1:${await deadPort()}`;
 
 const front = [
   traced("front", "in", "front", [0, 41.2], { path: "/cart" }),
@@ -98,11 +93,20 @@ describe("the path of a request", () => {
         { service: "front", entries: [{ path: "/cart" }], children: [{ service: "checkout", destination: "pr-7" }] },
       ],
       sidecars: [
-        { address: one, service: "front", entriesMax: 1000, kept: 2, found: 2 },
+        { address: one, service: "front", entriesMax: 1000, kept: 2, found: 2, truncated: false },
         { address: gone, error: "connection refused" },
       ],
     });
     expect(code).toBe(0);
+  });
+
+  test("of which a sidecar has more than it is asked for", async () => {
+    const many = Array.from({ length: 250 }, (_, i) => traced("front", "in", "front", [i, i + 0.5]));
+    const [one, two] = await Promise.all([sidecar("front", many), sidecar("checkout", checkout)]);
+    const { err } = await trace(TRACE, "--admin", one, two);
+    expect(err).toBe(`not all: ${one} (front): only the newest 250 entries of this trace\n`);
+    const { out } = await trace(TRACE, "--admin", one, two, "--json");
+    expect(JSON.parse(out)).toMatchObject({ sidecars: [{ found: 250, truncated: true }, { truncated: false }] });
   });
 
   test("with --wait: once it is there, nothing of it runs and nothing is added", async () => {
@@ -154,6 +158,11 @@ describe("exit code 1, with advice", () => {
     expect(err).toContain(`${url}/old/: answered with status 404: there is nothing at "/journal"`);
     expect(err).toContain("No sidecar could be asked");
     expect(code).toBe(1);
+  });
+
+  test("a port that clients do not ask", async () => {
+    const { err } = await trace("feed", "--admin", "127.0.0.1:6000");
+    expect(err).toContain("127.0.0.1:6000: no client asks on this port, let admin.address have another one\n");
   });
 });
 

@@ -8,7 +8,7 @@ import { askAll, parseAddress } from "./ask.ts";
 import type { AdminAddress, AskedSidecar } from "./ask.ts";
 import { hopsOf } from "./hops.ts";
 import type { Hop } from "./hops.ts";
-import { nothingFoundText, silentText } from "./nothing-found.ts";
+import { isTruncated, missingText, nothingFoundText } from "./nothing-found.ts";
 import { traceText } from "./text.ts";
 import type { TracePaint, TraceTitle } from "./text.ts";
 import { entriesOf } from "./traced-entry.ts";
@@ -35,7 +35,7 @@ export async function traceCommand(id: string, flags: FlagValues): Promise<ExitC
     process.stderr.write(nothingFoundText(trace, asked, Date.now()));
     return 1;
   }
-  process.stderr.write(silentText(asked));
+  process.stderr.write(missingText(asked));
   process.stdout.write(traceText(found.title, found.hops, paint));
   return 0;
 }
@@ -95,7 +95,7 @@ function parseAddresses(given: FlagValues[string]): AdminAddress[] {
 function summary(asked: AskedSidecar): object {
   if ("error" in asked) return asked;
   const { entries, ...journal } = asked.journal;
-  return { address: asked.address, ...journal, found: entries.length };
+  return { address: asked.address, ...journal, found: entries.length, truncated: isTruncated(asked) };
 }
 
 const styled = (style: Parameters<typeof styleText>[0]): ((text: string) => string) => {

@@ -1,3 +1,4 @@
+import { ENTRIES_MAX } from "./ask.ts";
 import type { AskedSidecar } from "./ask.ts";
 import { printable } from "./text.ts";
 
@@ -13,11 +14,20 @@ export function nothingFoundText(trace: string, asked: readonly AskedSidecar[], 
   return [`nothing is known of trace ${printable(trace)}`, ...lines, ...advice, ""].join("\n");
 }
 
-/** A line for each sidecar that did not answer: what it knows is missing. */
-export function silentText(asked: readonly AskedSidecar[]): string {
+/** A line for each sidecar that did not answer, or not with all that it knows: the rest is missing. */
+export function missingText(asked: readonly AskedSidecar[]): string {
   return asked
-    .flatMap((one) => ("error" in one ? [`not asked: ${one.address}: ${printable(one.error)}\n`] : []))
+    .map((one) => {
+      if ("error" in one) return `not asked: ${one.address}: ${printable(one.error)}\n`;
+      if (!isTruncated(one)) return "";
+      return `not all: ${one.address} (${printable(one.journal.service)}): only the newest ${ENTRIES_MAX} entries of this trace\n`;
+    })
     .join("");
+}
+
+/** Whether the sidecar may know more of the trace. */
+export function isTruncated(asked: AskedSidecar): boolean {
+  return "journal" in asked && asked.journal.entries.length >= ENTRIES_MAX;
 }
 
 function sidecarText(asked: AskedSidecar, nowMs: number): string {

@@ -62,7 +62,13 @@ function titleText({ trace, keys, services, durationMs }: TraceTitle, paint: Tra
 /** `lead` stands before the hop itself, `below` before what is under it. */
 function rowsOf(hop: Hop, lead: string, below: string): Row[] {
   const { service, destination, reason, durationMs, children } = hop;
-  const cells = [printable(service), printable(destination), reason, statusText(hop), durationText(durationMs)];
+  const cells = [
+    printable(service),
+    printable(destination),
+    printable(reason),
+    statusText(hop),
+    durationText(durationMs),
+  ];
   const rows: Row[] = [{ hop, lead, cells }];
   for (const [index, child] of children.entries()) {
     const last = index === children.length - 1;

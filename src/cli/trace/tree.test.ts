@@ -244,6 +244,19 @@ describe("clocks that differ", () => {
   });
 });
 
+test("a thousand entries inside each other, and a thousand alike", () => {
+  const nested = Array.from({ length: 1000 }, (_, i) =>
+    traced(`s${i}`, "in", `s${i}`, [i, 100_000 - i], { span: `span-${i}` }),
+  );
+  let depth = 0;
+  for (let nodes = traceTree(nested); nodes[0] !== undefined; nodes = nodes[0].children) depth += nodes.length;
+  expect(depth).toBe(1000);
+  const alike = Array.from({ length: 1000 }, (_, i) =>
+    traced("front", i % 2 === 0 ? "in" : "out", i % 2 === 0 ? "front" : "checkout", [0, 50], { span: "same" }),
+  );
+  expect(traceTree(alike)).toHaveLength(500);
+});
+
 test("whatever the entries: each is in the tree once, and no parent is its own descendant", () => {
   const name = fc.constantFrom("a", "b", "c");
   const entry = fc

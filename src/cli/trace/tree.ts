@@ -11,6 +11,8 @@
 // 3. An outbound entry belongs under the inbound entry of its own sidecar that contains its beginning, or, where that has
 //    none, under the innermost exchange that called its service.
 // 4. What nothing contains is a root.
+//
+// Each entry looks at each other one: time grows with the square of their number, which is below a second for some thousand.
 import { clockOffsets } from "./clock-offsets.ts";
 import { entryStartMs, sameSpan } from "./traced-entry.ts";
 import type { TracedEntry } from "./traced-entry.ts";
@@ -40,16 +42,16 @@ export function traceTree(entries: readonly TracedEntry[]): TraceNode[] {
       return { sidecar, entry, startMs, endMs, children: [] };
     })
     .toSorted(byStart);
-  const parents = new Map<TraceNode, TraceNode>();
+  const leading = nodes.filter(couldLeadOn);
+  const roots: TraceNode[] = [];
   for (const node of nodes) {
-    const possible = nodes.filter((other) => other !== node && couldLeadOn(other) && !isUnder(other, node, parents));
+    const below = new Set(withDescendants(node));
+    const possible = leading.filter((other) => !below.has(other));
     const parent =
       node.entry.direction === "inbound" ? parentOfInbound(node, possible) : parentOfOutbound(node, possible);
-    if (parent === undefined) continue;
-    parents.set(node, parent);
-    parent.children.push(node);
+    (parent?.children ?? roots).push(node);
   }
-  return nodes.filter((node) => !parents.has(node));
+  return roots;
 }
 
 function parentOfInbound(node: TraceNode, nodes: readonly TraceNode[]): TraceNode | undefined {
@@ -128,15 +130,20 @@ function toleranceMs(a: TraceNode, b: TraceNode): number {
 
 /** The one that sticks out least; of several, one that has led to nothing yet, and then the one that began last. */
 function innermost(node: TraceNode, nodes: readonly TraceNode[]): TraceNode | undefined {
-  return nodes.toSorted(
-    (a, b) =>
-      difference(excessMs(a, node), excessMs(b, node)) ||
-      Number(taken(a, node)) - Number(taken(b, node)) ||
-      // The shorter one: of two calls at once the other merely lasted longer.
-      difference(a.endMs - a.startMs, b.endMs - b.startMs) ||
-      b.startMs - a.startMs ||
-      a.endMs - b.endMs,
-  )[0];
+  let best: TraceNode | undefined;
+  for (const other of nodes) if (best === undefined || isCloser(other, best, node)) best = other;
+  return best;
+}
+
+function isCloser(a: TraceNode, b: TraceNode, node: TraceNode): boolean {
+  const order =
+    difference(excessMs(a, node), excessMs(b, node)) ||
+    Number(taken(a, node)) - Number(taken(b, node)) ||
+    // The shorter one: of two calls at once the other merely lasted longer.
+    difference(a.endMs - a.startMs, b.endMs - b.startMs) ||
+    b.startMs - a.startMs ||
+    a.endMs - b.endMs;
+  return order < 0;
 }
 
 /** Whether a call has arrived somewhere already. A service is called once per exchange, and again only by a retry. */
@@ -145,9 +152,11 @@ function taken({ entry, children }: TraceNode, node: TraceNode): boolean {
   return children.some((child) => child.entry.direction === "inbound" && sameSpan(child.entry, node.entry));
 }
 
-function isUnder(node: TraceNode, above: TraceNode, parents: ReadonlyMap<TraceNode, TraceNode>): boolean {
-  for (let at: TraceNode | undefined = node; at !== undefined; at = parents.get(at)) if (at === above) return true;
-  return false;
+/** The node and all that is under it so far. */
+function withDescendants(node: TraceNode): TraceNode[] {
+  const found = [node];
+  for (const one of found) found.push(...one.children);
+  return found;
 }
 
 /** Containers before what they contain, callers before those that they call. */

@@ -27,7 +27,7 @@ export function parseHostPattern(text: string): HostPattern | MalformedPattern {
   const pattern = text.toLowerCase();
   const keyAt = pattern.indexOf(KEY);
   const restAt = pattern.indexOf("*");
-  const example = "write something like {key}--*, or {key}.preview.*";
+  const example = 'write something like "{key}--*", or "{key}.preview.*"';
   if (keyAt === -1)
     return { problem: "a host pattern says where the key stands, but there is no {key}", hint: example };
   if (restAt === -1)
@@ -46,7 +46,7 @@ export function parseHostPattern(text: string): HostPattern | MalformedPattern {
   const firstEnd = keyFirst ? keyAt + KEY.length : restAt + 1;
   const second = keyFirst ? restAt : keyAt;
   if (firstEnd === second) {
-    const hint = keyFirst ? "write {key}--*" : "write *--{key}";
+    const hint = keyFirst ? 'write "{key}--*"' : 'write "*--{key}"';
     return { problem: "between {key} and * nothing tells where one ends and the other begins", hint };
   }
   return new HostPattern(

@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { TRACEPARENT_BYTES, isSampledTraceparent, rewriteTraceparent } from "./sampled-traceparent.ts";
+import { isSampledTraceparent, rewriteTraceparent } from "./sampled-traceparent.ts";
+import { TRACEPARENT_BYTES } from "./traceparent.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT = "00f067aa0ba902b7";

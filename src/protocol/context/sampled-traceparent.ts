@@ -1,11 +1,9 @@
 // What a hop that makes a span of its own does with `traceparent` (W3C Trace Context §3.2, §4.3): the trace stays, the parent
 // becomes the hop's span. Only of version 00: a field of a later version would have to go on as 00 (§4), so it is left alone.
 import { copyBytes } from "../bytes.ts";
-import { PARENT_ID, PARENT_ID_END, isSampled, isTraceparent } from "./traceparent.ts";
+import { PARENT_ID, PARENT_ID_END, TRACEPARENT_BYTES, isSampled, isTraceparent } from "./traceparent.ts";
 
 const DIGIT_0 = 0x30;
-/** Bytes of a `traceparent` of version 00. */
-export const TRACEPARENT_BYTES = 55;
 
 /**
  * Whether one `traceparent` value, bytes[start, end) without surrounding white space, is valid, of version 00, and has the flag

@@ -9,7 +9,8 @@ export const TRACE_ID_END = 35;
 export const PARENT_ID = 36;
 export const PARENT_ID_END = 52;
 const FLAGS = 53;
-const LENGTH = 55;
+/** Bytes of one of version 00. */
+export const TRACEPARENT_BYTES = 55;
 
 /**
  * Whether bytes[start, end), without surrounding white space, is a valid `traceparent`. It is not when it has a wrong length,
@@ -17,19 +18,19 @@ const LENGTH = 55;
  */
 export function isTraceparent(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
-  if (length < LENGTH) return false;
+  if (length < TRACEPARENT_BYTES) return false;
   if (!isHex(bytes, start, start + 2) || (bytes[start] === 0x66 && bytes[start + 1] === 0x66)) return false;
   const versionZero = bytes[start] === DIGIT_0 && bytes[start + 1] === DIGIT_0;
-  if (length > LENGTH && (versionZero || bytes[start + LENGTH] !== HYPHEN)) return false;
+  if (length > TRACEPARENT_BYTES && (versionZero || bytes[start + TRACEPARENT_BYTES] !== HYPHEN)) return false;
   if (!isId(bytes, start + TRACE_ID, start + TRACE_ID_END) || !isId(bytes, start + PARENT_ID, start + PARENT_ID_END)) {
     return false;
   }
-  return isHex(bytes, start + FLAGS, start + LENGTH);
+  return isHex(bytes, start + FLAGS, start + TRACEPARENT_BYTES);
 }
 
 /** Whether the flags of a valid one say that the caller may have recorded it (§3.2.2.5.1: the lowest bit). */
 export function isSampled(bytes: Uint8Array, start: number): boolean {
-  return (hexValue(bytes[start + LENGTH - 1] ?? 0) & 1) === 1;
+  return (hexValue(bytes[start + TRACEPARENT_BYTES - 1] ?? 0) & 1) === 1;
 }
 
 /** An id between two hyphens that is not all zeros. */

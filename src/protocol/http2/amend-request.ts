@@ -1,13 +1,11 @@
 import { Buffer } from "node:buffer";
 import type { Amendment } from "../context/amendment.ts";
 import { copyBytes } from "../bytes.ts";
-import { FieldTable, fixedId } from "../field-table.ts";
-import { Field, type FieldBlock, makeField } from "../hpack/field.ts";
-import { fieldIds, http2Fields } from "./field-ids.ts";
+import { fixedId } from "../field-table.ts";
+import { Field, type FieldBlock } from "../hpack/field.ts";
+import { fieldIds } from "./field-ids.ts";
+import { ownField } from "./own-field.ts";
 import type { Http2RequestHead } from "./request-head.ts";
-
-/** What we write is read by nobody here. */
-const table = new FieldTable([], http2Fields);
 
 /** Changes the block that a head was read from, and what of the head is looked at later. */
 export function amendRequest(head: Http2RequestHead, block: FieldBlock, amendment: Amendment): void {
@@ -26,7 +24,7 @@ export function amendRequest(head: Http2RequestHead, block: FieldBlock, amendmen
       kept.push(withValue(field, amendment.authority));
     } else kept.push(field);
   }
-  if (amendment.baggage.length > 0) kept.push(fieldOf("baggage", amendment.baggage, true));
+  if (amendment.baggage.length > 0) kept.push(ownField("baggage", Buffer.from(amendment.baggage).toString("latin1")));
   block.clear();
   for (const field of kept) block.add(field);
 }
@@ -51,8 +49,4 @@ function withValue(field: Field, value: Uint8Array): Field {
     field.mayIndex,
     field.fault,
   );
-}
-
-function fieldOf(name: string, value: Uint8Array, mayIndex: boolean): Field {
-  return makeField(name, Buffer.from(value).toString("latin1"), table, { mayIndex });
 }

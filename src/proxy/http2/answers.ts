@@ -1,19 +1,10 @@
 // Answers of Sidelane's own over HTTP/2 (DESIGN §3.5): problem details (RFC 9457), and to gRPC callers a trailers-only answer
 // with the status that their library understands. Both carry `server: sidelane`.
 import { type Reason, reasonInfo } from "../../base/reasons.ts";
-import { FieldTable } from "../../protocol/field-table.ts";
 import { encodeGrpcMessage } from "../../protocol/grpc/message.ts";
-import { type Field, makeField } from "../../protocol/hpack/field.ts";
-import { http2Fields } from "../../protocol/http2/field-ids.ts";
+import type { Field } from "../../protocol/hpack/field.ts";
+import { ownField } from "../../protocol/http2/own-field.ts";
 import { type AnswerContext, problemBody, problemText } from "../problem.ts";
-
-/** Our own fields are watched by nobody. */
-const table = new FieldTable([], http2Fields);
-
-/** A field of ours. */
-export function ownField(name: string, value: string): Field {
-  return makeField(name, value, table);
-}
 
 /** An answer that is a head and perhaps a body. */
 export interface Answer {

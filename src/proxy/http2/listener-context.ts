@@ -15,7 +15,7 @@ import type { SpanRecorder } from "../../telemetry/spans/recorder.ts";
 import type { Connection } from "../connection.ts";
 import type { ListenerContext } from "../http1/listener-context.ts";
 import type { Protocol, Router } from "../router.ts";
-import { ownField } from "./answers.ts";
+import { ownField } from "../../protocol/http2/own-field.ts";
 import type { Wire } from "../wire.ts";
 import type { Http2Listener } from "./downstream.ts";
 

@@ -20,10 +20,11 @@ async function follow(signedBy: readonly SigningKeyConfig[]) {
     said.push(`${message} ${String(fields["id"])}${why}`);
   };
   const log = { ...silentLog, info: note, warn: note, error: note };
-  const files = await KeyFiles.start(signedBy, { log, pollMs: 5, settleMs: 5 });
+  const reloads = { applied: 0, rejected: 0 };
+  const files = await KeyFiles.start(signedBy, { log, reloads, pollMs: 5, settleMs: 5 });
   onTestFinished(() => files.close());
   const accepts = (bytes: Uint8Array): boolean => files.verifier.verify(bytes, 0, bytes.length, 1000).ok;
-  return { files, said, accepts };
+  return { files, said, accepts, reloads };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -34,7 +35,7 @@ test("a change of one file replaces that key, and what cannot be used leaves the
   const folder = await PemFolder.make();
   const k1 = { id: "k1", algorithm: "hmac", file: await folder.put("k1.secret", `${first}\n`) } as const;
   const k2 = { id: "k2", algorithm: "ed25519", file: await folder.put("k2.pub", pair.publicKey) } as const;
-  const { files, said, accepts } = await follow([k1, k2]);
+  const { files, said, accepts, reloads } = await follow([k1, k2]);
   const ofFirst = token("k1", "hmac", first);
   const ofSecond = token("k1", "hmac", second);
   const ofPair = token("k2", "ed25519", pair.privateKey);
@@ -62,6 +63,7 @@ test("a change of one file replaces that key, and what cannot be used leaves the
   await folder.put("k2.pub", pair.publicKey);
   await until(() => said.length === 5);
   expect(said.slice(3)).toEqual(["signing key reloaded k1", "signing key is the one in use again k2"]);
+  expect(reloads).toEqual({ applied: 1, rejected: 3 });
   expect([ofFirst, ofSecond, ofPair].map(accepts)).toEqual([false, true, true]);
   expect(files.status()).toEqual([
     { id: "k1", algorithm: "hmac" },

@@ -14,6 +14,8 @@ const BYTES_MAX = 64 * 1024;
 /** What following the files needs. */
 export interface KeyFilesDeps extends FollowTimes {
   readonly log: Log;
+  /** Counts what becomes of changes. */
+  readonly reloads: { applied: number; rejected: number };
 }
 
 /** For the admin server. */
@@ -75,16 +77,20 @@ class FollowedKey {
 
   constructor(config: SigningKeyConfig, deps: KeyFilesDeps) {
     this.#config = config;
-    const { log } = deps;
+    const { log, reloads } = deps;
     const { id, file } = config;
     const user = {
       look: () => this.#look(),
       apply: ({ key }: KeyLook): void => {
         this.key = key;
+        reloads.applied++;
         log.info("signing key reloaded", { id, file });
         this.onChange();
       },
-      refused: (why: string) => log.error("signing key cannot be used, the last good one stays", { id, why }),
+      refused: (why: string): void => {
+        reloads.rejected++;
+        log.error("signing key cannot be used, the last good one stays", { id, why });
+      },
       restored: () => log.info("signing key is the one in use again", { id, file }),
     };
     this.#files = new FollowedFiles(user, deps);

@@ -3,11 +3,8 @@
 import { turnNowMs } from "../../base/clock.ts";
 import type { ListenerConfig } from "../../config/proxy-config.ts";
 import { latin1, textOf } from "../../protocol/bytes.ts";
-import {
-  TRACEPARENT_BYTES,
-  isSampledTraceparent,
-  rewriteTraceparent,
-} from "../../protocol/context/sampled-traceparent.ts";
+import { isSampledTraceparent, rewriteTraceparent } from "../../protocol/context/sampled-traceparent.ts";
+import { TRACEPARENT_BYTES } from "../../protocol/context/traceparent.ts";
 import type { RequestView } from "../../protocol/context/request-view.ts";
 import type { Decision } from "../../routing/decide.ts";
 import type { Reason } from "../../base/reasons.ts";

@@ -17,7 +17,7 @@ const CLOSE_MS = 3000;
 /** The wall clock was set, or has drifted away from the monotonic one, by this much: spans follow it. */
 const DRIFT_MS = 5;
 
-/** Of version 00 (W3C Trace Context §3.2). */
+/** Of version 00 (W3C Trace Context §3.2). Again here, because telemetry knows nothing of protocol. */
 const TRACEPARENT_BYTES = 55;
 
 /** How spans are exported. */
