@@ -40,6 +40,7 @@ const table = new CompiledTable(
 const secret = "0123456789abcdef0123456789abcdef";
 const signer = readSigningKey("k1", "hmac", Buffer.from(secret)) as SigningKey;
 const token = signKey({ key: "pr-7", expiresAtSeconds: 4_000_000_000, by: signer });
+const expired = signKey({ key: "pr-7", expiresAtSeconds: 1_000_000_000, by: signer });
 
 let folder = "";
 beforeAll(() => {
@@ -69,7 +70,7 @@ const settings = fc.record({
   keep: fc.boolean(),
 });
 
-const key = fc.constantFrom("pr-7", "dev", "dev.shop.cart", "nobody", "pr-7;require=checkout", "", token);
+const key = fc.constantFrom("pr-7", "dev", "dev.shop.cart", "nobody", "pr-7;require=checkout", "", token, expired);
 const field = fc
   .tuple(fc.constantFrom("baggage", "tracestate", "x-sandbox", "cookie", "x-virtual-env"), key)
   .map(([name, value]): readonly [string, string] => {

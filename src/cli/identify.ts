@@ -13,6 +13,7 @@ import type { Verified } from "../protocol/signed-key/verify-key.ts";
 import { carrierText } from "../routing/carrier.ts";
 import type { Carrier } from "../routing/carrier.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
+import { UNKNOWN_KEY } from "../routing/decide.ts";
 import { requiredServices } from "../routing/expectation.ts";
 import type { Question } from "../routing/explain.ts";
 import { headersOfCarriers, KeyFinder } from "../routing/key-finder.ts";
@@ -35,21 +36,28 @@ export interface Entrance {
   readonly caller: string | undefined;
 }
 
+/** As the proxy tells one from a plain key: the opening of a JSON object, in three parts (RFC 7515 §7.1). */
+const TOKEN = /^eyJ[^.]*\.[^.]*\.[^.]*$/u;
+
 /** Finds the key of a request. `table` knows which hosts are no patterns, and which levels of a key there are. */
 export function identify(entrance: Entrance, table: CompiledTable, asked: AskedRequest): Identified {
   const { carriers, edge } = entrance.tenancy;
   const watch = new WatchList(headersOfCarriers([...carriers, ...edge.carriers]));
   const view = viewOf(asked, watch);
   const everywhere = new KeyFinder(carriers, watch, entrance.isOutbound);
-  everywhere.find(view, table);
+  const target = everywhere.find(view, table);
   if (!entrance.isEdge) return found(everywhere, view, watch, carriers);
 
   const fromOutside = new KeyFinder(edge.carriers, watch, false);
   fromOutside.find(view, table);
   const trusted = isTrusted(edge, entrance.caller);
   const step = { edge: edgeStep(entrance, trusted) };
-  if (trusted && everywhere.carrier !== undefined) {
-    return { ...step, ...found(everywhere, view, watch, carriers) };
+  if (trusted && (everywhere.carrier !== undefined || everywhere.forget !== undefined)) {
+    const plain = { ...step, ...found(everywhere, view, watch, carriers) };
+    if (target !== UNKNOWN_KEY || edge.signedBy.length === 0 || fromOutside.carrier === undefined) return plain;
+    // Nobody has this key: it may be a signed one, and a token that does not count is no plain key either.
+    const signed = verified(edge, found(fromOutside, view, watch, edge.carriers), trusted);
+    return signed.rejection === undefined || TOKEN.test(textOf(fromOutside.key)) ? { ...step, ...signed } : plain;
   }
   if (fromOutside.carrier === undefined) {
     const read = found(fromOutside, view, watch, trusted ? [...carriers, ...edge.carriers] : edge.carriers);

@@ -205,6 +205,20 @@ describe("edge", () => {
     expect(step(explained(signed, { path: `/?k=${old}` }), "key")).toContain("expired on 2001-09-09 01:46 UTC");
   });
 
+  test("a trusted caller may bring a signed key where plain ones may be, too", () => {
+    const carriers = "carriers: [{ query: k }]";
+    const edge = `{ ${carriers}, callers: [10.0.0.0/8], signedBy: [{ id: k1, algorithm: hmac, file: k1.secret }] }`;
+    const signed = config(`{ ${carriers}, edge: ${edge} }`, { edge: true });
+    const by = readSigningKey("k1", "hmac", Buffer.from(secret));
+    if (!(by instanceof SigningKey)) throw new Error(by.problem);
+    const ask = (key: string): Explanation => explained(signed, { path: `/?k=${key}`, caller: "10.1.2.3" });
+    const token = (expiresAtSeconds: number): string => signKey({ key: "pr-7", expiresAtSeconds, by });
+    expect(ask(token(4_000_000_000))).toMatchObject({ key: "pr-7", destination: "pr-7" });
+    expect(ask(token(1_000_000_000))).toMatchObject({ key: null, reason: "key-rejected" });
+    expect(ask("pr-8")).toMatchObject({ key: "pr-8" });
+    expect(ask("pr-99")).toMatchObject({ key: "pr-99", reason: "unknown-key" });
+  });
+
   test.each([
     [{ caller: "me" }, '"me" is no address, write the caller\'s as in 10.1.2.3'],
     [{ path: "x" }, '"x" is no request target, write it as in /x?sidelane=pr-7'],

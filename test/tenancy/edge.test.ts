@@ -291,6 +291,16 @@ describeVersions("a caller", (version) => {
     expect((await world.ask({ fields: [["x-preview", "pr-8"]] })).arrived?.who).toBe("pr-8");
   });
 
+  test("hears where the request went only if trusted", async () => {
+    const world = await startEdge(version, { callers: ["127.0.0.1"] });
+    const stranger = await startEdge(version, { callers: ["127.0.0.2"] });
+    const fields: readonly Field[] = [["x-sidelane-debug", "1"]];
+    expect(valuesOf((await world.ask({ fields })).fields, "x-sidelane-route")).toHaveLength(1);
+    const answer = await stranger.ask({ fields });
+    expect(answer.arrived).toMatchObject({ who: "app", fields: [] });
+    expect(valuesOf(answer.fields, "x-sidelane-route")).toEqual([]);
+  });
+
   test("who is trusted can ask to be forgotten", async () => {
     const remembering = { carriers: [{ query: "sidelane", remember: "sidelane" }, { cookie: "sidelane" }] };
     const world = await startEdge(version, { callers: ["127.0.0.1"] }, remembering);

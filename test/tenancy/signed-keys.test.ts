@@ -8,7 +8,16 @@ import { signKey } from "../../src/protocol/signed-key/sign-key.ts";
 import type { SigningKey } from "../../src/protocol/signed-key/signing-key.ts";
 import { forge, keyOf, makePair } from "../../src/protocol/signed-key/testing.ts";
 import { eventually } from "../support/quiet.ts";
-import { type Ask, type Reply, type Version, type World, describeVersions, startWorld, valuesOf } from "./world.ts";
+import {
+  type Ask,
+  type Reply,
+  type Version,
+  type World,
+  type WorldOptions,
+  describeVersions,
+  startWorld,
+  valuesOf,
+} from "./world.ts";
 
 const SECRET = "0123456789abcdef0123456789abcdef";
 const OTHER_SECRET = "fedcba9876543210fedcba9876543210";
@@ -33,7 +42,12 @@ interface Edge extends World {
   readonly folder: string;
 }
 
-async function startSigned(version: Version, edge: object = {}, tenancy: object = {}): Promise<Edge> {
+async function startSigned(
+  version: Version,
+  edge: object = {},
+  tenancy: object = {},
+  options: WorldOptions = {},
+): Promise<Edge> {
   const folder = await mkdtemp(join(tmpdir(), "sidelane-keys-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, "k1"), SECRET);
@@ -45,6 +59,7 @@ async function startSigned(version: Version, edge: object = {}, tenancy: object 
   const world = await startWorld(version, {
     inbound: { edge: true },
     tenancy: { carriers, ...tenancy, edge: { carriers: edgeCarriers, signedBy, ...edge } },
+    ...options,
   });
   return { ...world, folder };
 }
@@ -102,6 +117,19 @@ describeVersions("a signed key", (version) => {
       fields: asks.flatMap(({ fields = [] }) => [...fields, ...fields]),
     });
     expectCounts(reply, token);
+  });
+
+  test("in a query is in no line of the access log, whether it counts or not", async () => {
+    const world = await startSigned(version, {}, {}, { accessLog: true });
+    for (const token of [tokenOf(hmac), tokenOf(hmac, "pr-7", -1)])
+      await world.ask({ target: `/a?x=1&sidelane=${token}` });
+    await world.ask({ target: `/b?sidelane=${tokenOf(hmac)}`, fields: [["cookie", `sidelane=${tokenOf(hmac)}`]] });
+    const lines = await world.sidecar.logLines();
+    expect(lines.map(({ path, key, status }) => [path, key, status])).toEqual([
+      ["/a?", "pr-7", 200],
+      ["/a?", "", version.name === "gRPC" ? 200 : 403],
+      ["/b?", "pr-7", 200],
+    ]);
   });
 
   test("is remembered as it was signed, until it expires", async () => {

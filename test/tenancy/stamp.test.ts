@@ -49,6 +49,13 @@ describeVersions("a stamp", (version) => {
     expect(await world.sidecar.metric("sidelane_keys_written_total", { source: "stamp" })).toBe(0);
   });
 
+  test("is not for requests that ask for none", async () => {
+    const carriers = [{ baggage: "sidelane" }, { query: "sidelane", remember: "sidelane" }, { cookie: "sidelane" }];
+    const world = await startWorld(version, { tenancy: { ...stamped, carriers } });
+    const { arrived } = await world.ask({ listener: "outbound", target: "/?sidelane=" });
+    expect(arrived).toMatchObject({ who: "baseline", fields: [] });
+  });
+
   test("is not for what comes in", async () => {
     const world = await startWorld(version, { tenancy: stamped });
     expect((await world.ask()).arrived).toMatchObject({ who: "app", fields: [] });

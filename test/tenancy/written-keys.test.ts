@@ -1,7 +1,11 @@
 // What a key that came from elsewhere leaves behind: a member of baggage for the services, and a cookie for the client.
-import { expect, test } from "vitest";
+import { connect } from "node:tls";
+import { expect, onTestFinished, test } from "vitest";
+import { silentLog } from "../../src/base/log.ts";
+import { PemFolder, makeAuthority } from "../support/certificates.ts";
+import { Peer } from "../support/peer.ts";
 import { type Case, expectArrives, strangeKeys } from "./arrives.ts";
-import { describeVersions, startWorld, valuesOf } from "./world.ts";
+import { describeVersions, http1, startWorld, valuesOf } from "./world.ts";
 
 const query = [{ query: "sidelane" }];
 
@@ -113,6 +117,16 @@ describeVersions("the key is written", (version) => {
     expect(valuesOf(arrived?.fields ?? [], "baggage").join(",")).not.toContain("sidelane=p");
     expect(await world.sidecar.metric("sidelane_keys_written_total", { source: "full" })).toBe(1);
   });
+
+  test("or, without room for it, the log says so, once a while", async () => {
+    const lines: string[] = [];
+    const log = { ...silentLog, warn: (message: string) => void lines.push(message) };
+    const world = await startWorld(version, { tenancy: { carriers: query }, log });
+    for (let i = 0; i < 3; i++) await world.ask({ target: "/?sidelane=pr-7", fields: [["baggage", bytes(8192)]] });
+    expect(lines.filter((line) => line.includes("baggage"))).toEqual([
+      "a routing key was not written: baggage has no room left for it",
+    ]);
+  });
 });
 
 describeVersions("`remember`", (version) => {
@@ -151,9 +165,38 @@ describeVersions("`remember`", (version) => {
     expect([first.arrived?.who, next.arrived?.who]).toEqual(["pr-8", "pr-8"]);
   });
 
+  test("is for clients, not for the app beside, whose answers come from elsewhere", async () => {
+    const world = await startWorld(version, { tenancy: { carriers } });
+    const given = await world.ask({ listener: "outbound", target: "/?sidelane=pr-7" });
+    expect(given.arrived?.who).toBe("pr-7");
+    const taken = await world.ask({ listener: "outbound", target: "/?sidelane=", fields: [["cookie", "sb=pr-7"]] });
+    expect(taken.arrived?.who).toBe("baseline");
+    expect([...valuesOf(given.fields, "set-cookie"), ...valuesOf(taken.fields, "set-cookie")]).toEqual([]);
+  });
+
   test("leaves the endpoint's own cookies and other requests alone", async () => {
     const world = await startWorld(version, { tenancy: { carriers } });
     const { fields } = await world.ask({ fields: [["baggage", "sidelane=pr-7"]] });
     expect(valuesOf(fields, "set-cookie")).toEqual([]);
   });
+});
+
+test("the cookie of a listener with TLS never goes without it", async () => {
+  const authority = await makeAuthority();
+  const folder = await PemFolder.make();
+  const tls = await folder.putPair("tls", await authority.sign("checkout", { names: ["checkout"] }));
+  const carriers = [{ query: "sidelane", remember: "sb" }, { cookie: "sb" }, { baggage: "sidelane" }];
+  const world = await startWorld(http1, { inbound: { tls }, tenancy: { carriers } });
+  const socket = connect({
+    host: "127.0.0.1",
+    port: world.sidecar.port(),
+    servername: "checkout",
+    ca: authority.certificate,
+  });
+  onTestFinished(() => void socket.destroy());
+  const client = new Peer(socket);
+  client.send("GET /?sidelane=pr-7 HTTP/1.1\r\nHost: checkout\r\n\r\n");
+  const answer = await client.message();
+  expect(answer.field("x-who")).toBe("pr-7");
+  expect(answer.field("set-cookie")).toBe("sb=pr-7; Path=/; HttpOnly; SameSite=Lax; Secure");
 });
