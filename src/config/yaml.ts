@@ -60,8 +60,10 @@ function parseAny(text: string, file: string): YamlResult {
     return tooDeep(file);
   }
   const complaints = [...document.errors, ...document.warnings];
-  // Out of stack, the library says whatever its innermost call said, once for every level it climbs back.
+  // Out of stack, the library says whatever its innermost call said, once for every level it climbs back. Whether it runs out
+  // depends on how much of it is compiled already; the answer must not.
   if (complaints.some(({ message }) => OUT_OF_STACK.test(message))) return tooDeep(file);
+  if (complaints.length > 0 && opensWithoutEnd(text)) return tooDeep(file);
   if (complaints.length > 0) {
     return {
       ok: false,
@@ -88,6 +90,18 @@ function parseAny(text: string, file: string): YamlResult {
 
 /** `RangeError: Maximum call stack size exceeded`, or of a regular expression `SyntaxError: …: Stack overflow`. */
 const OUT_OF_STACK = /call stack|stack overflow/iu;
+
+/** Far more levels of brackets than anything readable has, for a file that is wrong anyway. */
+const OPEN_BRACKETS_MAX = 500;
+
+function opensWithoutEnd(text: string): boolean {
+  let open = 0;
+  for (const [bracket] of text.matchAll(/[[\]{}]/gu)) {
+    open += bracket === "[" || bracket === "{" ? 1 : -1;
+    if (open > OPEN_BRACKETS_MAX) return true;
+  }
+  return false;
+}
 
 function tooDeep(file: string): YamlResult {
   const problem = { file, line: 1, column: 1, message: "nested too deep", hint: "flatten the file" };
