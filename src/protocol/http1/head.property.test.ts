@@ -214,7 +214,8 @@ function referenceForward(text: string): string {
   const passedOn = values("upgrade").filter((offer) => offer !== "" && !/^(?:h2|http|tls)/.test(offer));
   const switches = named.has("upgrade") && !http10 && passedOn.length > 0;
   const asItCame =
-    values("upgrade").length === passedOn.length && fields.filter(({ name }) => name === "upgrade").length === 1;
+    values("upgrade").filter((offer) => offer !== "").length === passedOn.length &&
+    fields.filter(({ name }) => name === "upgrade").length === 1;
   let lengthSeen = false;
   let lengthRewritten = false;
   const kept = fields.filter((field) => {
