@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { compile } from "../../src/routing/compile.ts";
 import { CompiledTable } from "../../src/routing/compiled-table.ts";
 import { decide, type RoutePolicy } from "../../src/routing/decide.ts";
-import { tableSchema } from "../../src/routing/document.ts";
+import { tableSchema } from "../../src/config/table-schema.ts";
 import type { Bench } from "./measure.ts";
 
 const policy: RoutePolicy = { direction: "outbound", self: false, onUnknownKey: "baseline" };

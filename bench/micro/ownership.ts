@@ -8,7 +8,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { carrierOf } from "../../src/routing/carrier.ts";
 import { compile } from "../../src/routing/compile.ts";
 import { CompiledTable } from "../../src/routing/compiled-table.ts";
-import { tableSchema } from "../../src/routing/document.ts";
+import { tableSchema } from "../../src/config/table-schema.ts";
 import { ownerOf, ownershipRule } from "../../src/routing/ownership.ts";
 import { TableCell } from "../../src/routing/table-cell.ts";
 import type { Bench } from "./measure.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { tableSchema } from "../routing/document.ts";
+import { tableSchema } from "./table-schema.ts";
 import { proxyConfigSchema } from "./proxy-config.ts";
 import type { JsonSchema } from "./schema-fields.ts";
 

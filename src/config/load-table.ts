@@ -2,7 +2,6 @@ import { createHash, randomBytes } from "node:crypto";
 import { compile } from "../routing/compile.ts";
 import type { TableCounts, TableImage } from "../routing/compiled-table.ts";
 import { CompiledTable } from "../routing/compiled-table.ts";
-import { tableSchema } from "../routing/document.ts";
 import type { TableDocument } from "../routing/document.ts";
 import { selfCheck } from "../routing/self-check.ts";
 import { FINDINGS_MAX, validate } from "../routing/validate.ts";
@@ -11,6 +10,7 @@ import { tableJsonSchema } from "./json-schema.ts";
 import { sortProblems, toProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { shapeFindings } from "./shape-problems.ts";
+import { tableSchema } from "./table-schema.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** A table ready for `new CompiledTable`, or everything that is wrong with the file. */

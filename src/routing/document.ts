@@ -1,88 +1,45 @@
-// The table file (DESIGN §3.3) as a type, and the shape that a parsed file must have. What one part says about another is
-// checked in validate.ts; the spelling of names, hosts, keys and endpoints too, because there both places can be named.
+// A table as people write it (DESIGN §3.3), parsed: whatever it comes from, it is compiled from this. The shape of the file is in
+// src/config/table-schema.ts, which a sidecar does not have in memory.
 
-import { z } from "zod";
+/** Services, sandboxes and groups by name. */
+export interface TableDocument {
+  readonly services: Readonly<Record<string, ServiceDocument>>;
+  readonly sandboxes: Readonly<Record<string, SandboxDocument>>;
+  readonly groups: Readonly<Record<string, GroupDocument>>;
+}
 
-const maps = <T extends z.ZodType>(value: T, doc: string) =>
-  z
-    .record(z.string(), value)
-    .nullish()
-    .transform((map) => map ?? {})
-    .describe(doc);
+/** One service. Empty: its host is its name, it has one port and no declared baseline. */
+export interface ServiceDocument {
+  /** How callers name it in Host or :authority, without port; never empty. Absent: its name. */
+  readonly hosts?: readonly string[] | undefined;
+  /** Port names and numbers, for a service with several. */
+  readonly ports?: Readonly<Record<string, number>> | undefined;
+  /** The shared instances; used by outbound listeners. */
+  readonly baseline?: EndpointsDocument | undefined;
+}
 
-const endpointList = z
-  .array(z.string())
-  .min(1, "a list of endpoints must not be empty")
-  .describe("`host:port`, an IPv4 address, `[IPv6]` or a DNS name; several share the load")
-  .meta({ examples: [["10.0.0.7:8080"]] });
+/** A named set of changed services with their own endpoints. */
+export interface SandboxDocument {
+  /** The routing key that selects it; absent: its name. */
+  readonly key?: string | undefined;
+  /** Whether each of its services has to answer itself. */
+  readonly strict?: boolean | undefined;
+  readonly services: Readonly<Record<string, EndpointsDocument>>;
+}
 
-const endpoints = z
-  .union([endpointList, z.record(z.string(), endpointList)])
-  .describe("A list for a service with one port, a list per port name for a service with several.")
-  .meta({ examples: [["10.0.0.7:8080"], { http: ["10.0.0.8:8080"], grpc: ["10.0.0.8:9090"] }] });
+/** Sandboxes that one key selects together; the first that has the service wins. */
+export interface GroupDocument {
+  readonly key?: string | undefined;
+  readonly sandboxes: readonly string[];
+}
 
-const service = z
-  .strictObject({
-    hosts: z
-      .array(z.string())
-      .min(1, "a service needs at least one host; leave `hosts` out to use its name")
-      .optional()
-      .describe("How callers name the service in Host or :authority, without port. Default: the service's name."),
-    ports: z
-      .record(z.string(), z.int().min(1).max(65535))
-      .optional()
-      .describe("Port names and numbers, for a service with several; told apart by the number in the authority."),
-    baseline: endpoints.optional().describe("The shared instances; used by outbound listeners."),
-  })
-  .nullable()
-  .transform((value) => value ?? {})
-  .describe("One service. Empty: its host is its name, it has one port and no declared baseline.");
+/** Endpoints of a service, `host:port`: a list, or a list per port name; no list is empty. */
+export type EndpointsDocument = readonly string[] | Readonly<Record<string, readonly string[]>>;
 
-const sandbox = z
-  .strictObject({
-    key: z.string().optional().describe("The routing key that selects the sandbox. Default: its name."),
-    strict: z
-      .boolean()
-      .optional()
-      .describe(
-        "Whether each of its services has to answer itself: what would fall back to the baseline is refused (`expectation-failed`). Default: false.",
-      )
-      .meta({ examples: [true] }),
-    services: z
-      .record(z.string(), endpoints)
-      .describe("The changed services with the sandbox's own endpoints.")
-      .meta({ examples: [{ checkout: ["10.0.0.7:8080"] }] }),
-  })
-  .describe("A named set of changed services.")
-  .meta({ examples: [{ services: { checkout: ["10.0.0.7:8080"] } }] });
-
-const group = z
-  .strictObject({
-    key: z.string().optional().describe("The routing key that selects the group. Default: its name."),
-    sandboxes: z
-      .array(z.string())
-      .min(1, "a group needs at least one sandbox")
-      .describe("Names of sandboxes; the first that has the service wins.")
-      .meta({ examples: [["pr-7", "pr-9"]] }),
-  })
-  .describe("Sandboxes that one key selects together.")
-  .meta({ examples: [{ sandboxes: ["pr-7", "pr-9"] }] });
-
-/** Shape of a table file; JSON Schema and types come from it. */
-export const tableSchema = z
-  .strictObject({
-    services: maps(service, "Services that others call."),
-    sandboxes: maps(sandbox, "Sandboxes and the services they change."),
-    groups: maps(group, "Route groups."),
-  })
-  .describe("Sidelane routing table");
-
-/** A table file that has the right shape. */
-export type TableDocument = z.output<typeof tableSchema>;
-export type ServiceDocument = TableDocument["services"][string];
-export type SandboxDocument = TableDocument["sandboxes"][string];
-/** Endpoints of a service: a list, or a list per port name. */
-export type EndpointsDocument = SandboxDocument["services"][string];
+/** Whether the endpoints are a list for the only port; `Array.isArray` does not narrow read-only arrays. */
+export function isList(endpoints: EndpointsDocument): endpoints is readonly string[] {
+  return Array.isArray(endpoints);
+}
 
 /**
  * Looks a name up in one of the document's maps. Names come from a file, so `constructor` must not find what every object
@@ -102,7 +59,7 @@ export function endpointsByPort(
   ports: Readonly<Record<string, number>>,
   endpoints: EndpointsDocument,
 ): readonly (readonly [port: string, endpoints: readonly string[]])[] {
-  if (!Array.isArray(endpoints)) return Object.entries(endpoints);
+  if (!isList(endpoints)) return Object.entries(endpoints);
   return [[Object.keys(ports)[0] ?? "", endpoints]];
 }
 

@@ -2,13 +2,18 @@
 
 import { compile } from "./compile.ts";
 import { CompiledTable } from "./compiled-table.ts";
-import { tableSchema } from "./document.ts";
-import type { TableDocument } from "./document.ts";
+import type { ServiceDocument, TableDocument } from "./document.ts";
 import type { RoutePolicy } from "./decide.ts";
 
-/** A document as a file would give it. */
-export function documentOf(value: unknown): TableDocument {
-  return tableSchema.parse(value);
+/** A document as a file would give it: each part may be left out, and a service be empty. */
+export function documentOf(parts: {
+  readonly services?: Readonly<Record<string, ServiceDocument | null>>;
+  readonly sandboxes?: TableDocument["sandboxes"];
+  readonly groups?: TableDocument["groups"];
+}): TableDocument {
+  const { services = {}, sandboxes = {}, groups = {} } = parts;
+  const declared = Object.entries(services).map(([name, service]) => [name, service ?? {}]);
+  return { services: Object.fromEntries(declared) as TableDocument["services"], sandboxes, groups };
 }
 
 export const shop: TableDocument = documentOf({

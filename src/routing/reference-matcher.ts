@@ -3,7 +3,7 @@
 
 import type { DecisionReason } from "../base/reasons.ts";
 import type { RoutePolicy } from "./decide.ts";
-import { entry } from "./document.ts";
+import { entry, isList } from "./document.ts";
 import type { EndpointsDocument, TableDocument } from "./document.ts";
 
 /** A request as the matcher sees it. */
@@ -97,7 +97,7 @@ function portNamed(document: TableDocument, service: string, port: number | stri
 }
 
 function endpointsOf(endpoints: EndpointsDocument, port: string): readonly string[] | undefined {
-  return Array.isArray(endpoints) ? endpoints : entry(endpoints, port);
+  return isList(endpoints) ? endpoints : entry(endpoints, port);
 }
 
 function sandboxesWithKey(document: TableDocument, key: string): readonly string[] | undefined {

@@ -5,7 +5,7 @@ import { CompiledTable } from "./compiled-table.ts";
 import { decide, NO_KEY, NO_SERVICE } from "./decide.ts";
 import type { RoutePolicy } from "./decide.ts";
 import { documentOf } from "./fixture.ts";
-import type { TableDocument } from "./document.ts";
+import type { EndpointsDocument, TableDocument } from "./document.ts";
 import { referenceDecision, referenceStrict } from "./reference-matcher.ts";
 import type { ReferenceDecision, ReferenceRequest } from "./reference-matcher.ts";
 import { selfCheck } from "./self-check.ts";
@@ -28,7 +28,7 @@ const hosts = fc.constantFrom(undefined, ["x.example"], ["y.example.", "Y.shop"]
 let endpointNumber = 0;
 const endpoint = (): string => `10.0.${(endpointNumber >> 8) & 255}.${endpointNumber++ & 255}:80`;
 
-function endpointsFor(portNames: readonly string[], asList: boolean): unknown {
+function endpointsFor(portNames: readonly string[], asList: boolean): EndpointsDocument {
   if (portNames.length === 0 || (portNames.length === 1 && asList)) return [endpoint(), endpoint()];
   return Object.fromEntries(portNames.map((name) => [name, [endpoint()]]));
 }

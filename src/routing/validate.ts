@@ -1,6 +1,6 @@
 import { parseEndpoint, parseHost } from "./endpoint-name.ts";
 import type { Malformed } from "./endpoint-name.ts";
-import { canonicalHost, entry, portsOf } from "./document.ts";
+import { canonicalHost, entry, isList, portsOf } from "./document.ts";
 import type { EndpointsDocument, ServiceDocument, TableDocument } from "./document.ts";
 import { nameAt, valueAt } from "./finding.ts";
 import type { Finding, Path, Place } from "./finding.ts";
@@ -191,7 +191,7 @@ function checkEndpoints(
 ): void {
   const service = entry(document.services, name);
   const ports = Object.keys(portsOf(service));
-  if (Array.isArray(endpoints)) {
+  if (isList(endpoints)) {
     if (ports.length > 1) findings.problem(portsMissing(name, ports, owner, path));
     checkList(findings, endpoints, path);
     return;
