@@ -139,7 +139,7 @@ export class Router {
     } else {
       service = table.findService(view.hostBytes, tenant.hostStart, tenant.hostEnd);
       if (target === NO_KEY && tenant.recovers) {
-        target = tenant.recover(view, table, service === NO_SERVICE ? "" : table.serviceName(service));
+        target = tenant.recover(view, table, service);
       }
       const port = view.hostPort === -1 ? view.portDefault : view.hostPort;
       route = this.#outboundRoute(table, service, port, target, view);

@@ -33,7 +33,13 @@ describe.each([
       .sign(theirs[algorithm].sign);
 
   test("we accept theirs", async () => {
-    const good = { ok: true, key: "pr-7", expiresAtSeconds: NOW + 60, signedBy: "k1" };
+    const good = {
+      ok: true,
+      key: "pr-7",
+      keyBytes: new TextEncoder().encode("pr-7"),
+      expiresAtSeconds: NOW + 60,
+      signedBy: "k1",
+    };
     expect(verifyText(await sign("sidelane+jwt"), [ours[algorithm].verify], NOW)).toEqual(good);
     expect(verifyText(await sign("JWT"), [ours[algorithm].verify], NOW)).toMatchObject({ why: "malformed" });
     expect(verifyText(await sign("sidelane+jwt"), [ours[algorithm].verify], NOW + 60)).toMatchObject({

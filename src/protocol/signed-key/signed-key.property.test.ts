@@ -20,7 +20,7 @@ test("whatever is signed is accepted until it expires, and never after", () => {
       const token = signKey({ key, expiresAtSeconds: exp, by });
       expect(token).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/u);
       fc.pre(token.length <= 1024);
-      const good = { ok: true, key, expiresAtSeconds: exp, signedBy: by.id };
+      const good = { ok: true, key, keyBytes: new TextEncoder().encode(key), expiresAtSeconds: exp, signedBy: by.id };
       expect(verifyText(token, keys, exp - 1)).toEqual(good);
       expect(verifyText(token, keys, Math.max(0, exp - 1 - other))).toEqual(good);
       expect(verifyText(token, keys, exp + other)).toMatchObject({ ok: false, why: "expired" });

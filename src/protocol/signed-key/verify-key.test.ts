@@ -29,7 +29,13 @@ describe.each([
   const token = signKey({ key: "pr-7", expiresAtSeconds: LATER, by: signer });
 
   test("what was signed is accepted until it expires", () => {
-    const good = { ok: true, key: "pr-7", expiresAtSeconds: LATER, signedBy: signer.id };
+    const good = {
+      ok: true,
+      key: "pr-7",
+      keyBytes: new TextEncoder().encode("pr-7"),
+      expiresAtSeconds: LATER,
+      signedBy: signer.id,
+    };
     expect(verifyText(token, [verifier], NOW)).toEqual(good);
     expect(verifyText(token, [verifier], LATER - 1)).toEqual(good);
     expect(verifyText(token, [verifier], LATER)).toEqual({

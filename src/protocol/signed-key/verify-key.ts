@@ -16,6 +16,8 @@ export type Verified =
   | {
       readonly ok: true;
       readonly key: string;
+      /** The same in UTF-8: a token is verified once and its key written many times. */
+      readonly keyBytes: Uint8Array;
       /** Seconds since the epoch, the first at which it no longer counts. */
       readonly expiresAtSeconds: number;
       /** Id of the signing key. */
@@ -94,7 +96,7 @@ function readClaims(part: string, signedBy: string, nowSeconds: number): Verifie
     const date = new Date(exp * 1000).toISOString().slice(0, 16).replace("T", " ");
     return { ok: false, why: "expired", detail: `The signed key expired on ${date} UTC: ask for a new link` };
   }
-  return { ok: true, key: sub, expiresAtSeconds: exp, signedBy };
+  return { ok: true, key: sub, keyBytes: new TextEncoder().encode(sub), expiresAtSeconds: exp, signedBy };
 }
 
 function malformed(what: string): Verified {

@@ -15,7 +15,7 @@ import type { RequestView } from "../../protocol/context/request-view.ts";
 import { contentEnd, contentStart } from "../../protocol/context/without-elements.ts";
 import { type Carrier, carrierOf } from "../../routing/carrier.ts";
 import type { CompiledTable } from "../../routing/compiled-table.ts";
-import { NO_KEY, UNKNOWN_KEY } from "../../routing/decide.ts";
+import { NO_KEY, NO_SERVICE, UNKNOWN_KEY } from "../../routing/decide.ts";
 import { KeyFinder } from "../../routing/key-finder.ts";
 import type { KeyFrom } from "../../telemetry/journal-draft.ts";
 import { KeyWriter } from "./key-writer.ts";
@@ -177,7 +177,7 @@ export class Tenant {
     }
     this.#signed = true;
     this.#expiresAtSeconds = verified.expiresAtSeconds;
-    const bytes = new TextEncoder().encode(verified.key);
+    const bytes = verified.keyBytes;
     const { propertiesBytes, propertiesStart, propertiesEnd } = key;
     key.set(bytes, 0, bytes.length);
     if (propertiesEnd > propertiesStart) key.setProperties(propertiesBytes, propertiesStart, propertiesEnd);
@@ -192,16 +192,16 @@ export class Tenant {
   /**
    * Outbound, without a key: that of the trace if the app has dropped it, or else the stamp.
    *
-   * @param towards name of the service that is called, "" when it is not in the table.
+   * @param service the one that is called, by its id in the table.
    */
-  recover(view: RequestView, table: CompiledTable, towards: string): number {
+  recover(view: RequestView, table: CompiledTable, service: number): number {
     // An empty parameter says that none is wanted.
     if (this.#forget !== undefined) return NO_KEY;
-    if (towards !== "" && this.#recall !== undefined) {
-      this.keyFrom = this.#recall.recall(view, towards, this.key);
+    if (service !== NO_SERVICE && this.#recall !== undefined) {
+      this.keyFrom = this.#recall.recall(view, table, service, this.key);
       if (this.keyFrom === "restored") return this.#targetOf(table);
     }
-    if (this.#stamp === undefined || (towards === "" && this.#stripsOnTheWayOut)) return NO_KEY;
+    if (this.#stamp === undefined || (service === NO_SERVICE && this.#stripsOnTheWayOut)) return NO_KEY;
     this.keyFrom = "stamp";
     this.key.set(this.#stamp, 0, this.#stamp.length);
     return this.#targetOf(table);

@@ -4,6 +4,7 @@ import { coarse } from "../../base/clock.ts";
 import { Found } from "../../protocol/context/found.ts";
 import type { RequestView } from "../../protocol/context/request-view.ts";
 import { traceKinds } from "../../protocol/context/trace-id.ts";
+import type { CompiledTable } from "../../routing/compiled-table.ts";
 import type { RequestTraces } from "./request-traces.ts";
 import type { Tenancy } from "./tenancy.ts";
 import { type TraceMemory, type TraceVerdict, traceVerdicts } from "./trace-memory.ts";
@@ -39,10 +40,10 @@ export class TraceRecall {
   /**
    * Outbound, for a request without a key.
    *
-   * @param towards name of the service that is called.
+   * @param service the one that is called, by its id in the table: its name is only asked for when there is something to tell.
    * @param key where the key goes that it should have; changed in any case.
    */
-  recall(view: RequestView, towards: string, key: Found): Recall {
+  recall(view: RequestView, table: CompiledTable, service: number, key: Found): Recall {
     const { telemetry, config } = this.#tenancy;
     this.#traces.read(view);
     const { best } = this.#traces;
@@ -55,7 +56,7 @@ export class TraceRecall {
     telemetry.lostKeys?.note(
       {
         service: config.service,
-        towards,
+        towards: table.serviceName(service),
         outcome: restores ? "restored" : mixed ? "unsure" : "reported",
         key,
         trace: best,
