@@ -130,10 +130,10 @@ test("explain finds the key that the sidecar finds, of every request at every li
         const target = path === undefined ? {} : { path };
         const sent = [["host", host], ...headers] as const;
         const view = viewOf({ authority: hostHeader(sent) ?? "", headers: sent, ...target }, tenancy.watch);
-        let found = tenant.identify(view, table, tenancy.callers.check(caller));
+        let found = tenant.identify(view, table, tenancy.callers.has(caller));
         const service = table.findService(view.hostBytes, tenant.hostStart, tenant.hostEnd);
         if (found === NO_KEY && tenant.recovers) {
-          found = tenant.recover(view, table, service === NO_SERVICE ? "" : table.serviceName(service));
+          found = tenant.recover(view, table, service);
         }
         const isEdge = inbound && how.edge;
         const who = isEdge ? { caller } : {};

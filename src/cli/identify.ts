@@ -2,7 +2,7 @@
 // running sidecar knows (which trace came in with which key).
 
 import { readFileSync } from "node:fs";
-import { BlockList, isIPv6 } from "node:net";
+import { AddressSet } from "../config/address-set.ts";
 import type { EdgeConfig, TenancyConfig } from "../config/proxy-config.ts";
 import type { Found } from "../protocol/context/found.ts";
 import { WatchList } from "../protocol/context/request-view.ts";
@@ -108,15 +108,7 @@ function levels(carrier: Carrier, key: string, view: RequestView, watch: WatchLi
 }
 
 function isTrusted({ callers }: EdgeConfig, caller: string | undefined): boolean {
-  if (caller === undefined) return false;
-  const list = new BlockList();
-  for (const range of callers) {
-    const [address = "", bits] = range.split("/");
-    const family = isIPv6(address) ? "ipv6" : "ipv4";
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return list.check(caller, isIPv6(caller) ? "ipv6" : "ipv4");
+  return caller !== undefined && new AddressSet(callers).has(caller);
 }
 
 function edgeStep({ tenancy, caller }: Entrance, trusted: boolean): NonNullable<Question["edge"]> {

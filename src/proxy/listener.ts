@@ -4,13 +4,14 @@
 // and that costs a bounded number of sockets for a bounded time.
 //
 //   open -> announcing (answers say `Connection: close`, all are still served) -> closed (idle ones ended, no new ones)
-import { type AddressInfo, type BlockList, type Server, type Socket, createServer, isIPv6 } from "node:net";
+import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { coarse } from "../base/clock.ts";
 import type { Limits, Timeouts } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { type FailureReason, reasonInfo } from "../base/reasons.ts";
+import type { AddressSet } from "../config/address-set.ts";
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
 import { latin1 } from "../protocol/bytes.ts";
 import { type Detected, detect } from "../protocol/detect.ts";
@@ -83,7 +84,7 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   readonly #deps: ListenerDeps;
   readonly #server: Server;
   /** Whom the edge takes at their word; undefined: this is no edge. */
-  readonly #callers: BlockList | undefined;
+  readonly #callers: AddressSet | undefined;
   /** Undefined: clients come without TLS. */
   readonly #tls: ListenerTls | undefined;
   /** All connections; a connection knows its index, so that removal is a swap with the last. */
@@ -238,8 +239,7 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   /** Every caller, where the world does not come in. */
   trusts(wire: Wire): boolean {
     if (this.#callers === undefined) return true;
-    const { remoteAddress = "" } = wire.socket;
-    return this.#callers.check(remoteAddress, isIPv6(remoteAddress) ? "ipv6" : "ipv4");
+    return this.#callers.has(wire.socket.remoteAddress ?? "");
   }
 
   opaqueRoute(): Route | undefined {

@@ -2,7 +2,7 @@
 import { copyBytes } from "../bytes.ts";
 import { COMMA, EQUALS, HTAB, isBaggageOctet, PERCENT, SEMICOLON, SP } from "./octets.ts";
 import { hexValue } from "./percent.ts";
-import { contentEnd, contentStart, withoutElements } from "./without-elements.ts";
+import { contentEnd, contentStart, isName, withoutElements } from "./without-elements.ts";
 
 /** W3C Baggage §3.3.2: everybody has to propagate this many members; whoever adds more may lose some. */
 export const BAGGAGE_MEMBERS_MAX = 64;
@@ -107,13 +107,6 @@ function isMemberOf(bytes: Uint8Array, start: number, end: number, name: Uint8Ar
   let nameEnd = start;
   while (nameEnd < end && bytes[nameEnd] !== EQUALS && bytes[nameEnd] !== SEMICOLON) nameEnd++;
   return isName(bytes, start, contentEnd(bytes, start, nameEnd), name) || readsAs(bytes, start, nameEnd, name);
-}
-
-/** Whether bytes[start, end) is `name`, octet for octet. */
-function isName(bytes: Uint8Array, start: number, end: number, name: Uint8Array): boolean {
-  if (end - start !== name.length) return false;
-  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
-  return true;
 }
 
 /** Whether some reader takes bytes[start, end) for `name`: percent-decoded, and trimmed of whatever somebody calls a space. */

@@ -6,7 +6,7 @@
 import type { Found } from "./found.ts";
 import { EQUALS, PERCENT, SEMICOLON } from "./octets.ts";
 import { percentDecode } from "./percent.ts";
-import { contentEnd, contentStart, withoutElements } from "./without-elements.ts";
+import { contentEnd, contentStart, isName, withoutElements } from "./without-elements.ts";
 
 const QUOTE = 0x22;
 
@@ -74,7 +74,5 @@ export function withoutCookies(
 function isCookieOf(bytes: Uint8Array, start: number, end: number, name: Uint8Array): boolean {
   let stop = start;
   while (stop < end && bytes[stop] !== EQUALS) stop++;
-  if (contentEnd(bytes, start, stop) - start !== name.length) return false;
-  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
-  return true;
+  return isName(bytes, start, contentEnd(bytes, start, stop), name);
 }

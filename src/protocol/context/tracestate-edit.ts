@@ -1,6 +1,6 @@
 // Taking members out of W3C tracestate (https://www.w3.org/TR/trace-context/, §3.3). Nobody but a vendor adds its own.
 import { COMMA, EQUALS, SP } from "./octets.ts";
-import { withoutElements } from "./without-elements.ts";
+import { isName, withoutElements } from "./without-elements.ts";
 
 /**
  * One `tracestate` field value, bytes[start, end), without the members of these names, valid or not. `undefined`: it has none
@@ -23,9 +23,7 @@ function isMemberOf(bytes: Uint8Array, start: number, end: number, name: Uint8Ar
   while (to < end && bytes[to] !== EQUALS) to++;
   while (from < to && isMargin(bytes[from] ?? 0)) from++;
   while (to > from && isMargin(bytes[to - 1] ?? 0)) to--;
-  if (to - from !== name.length) return false;
-  for (let i = 0; i < name.length; i++) if (bytes[from + i] !== name[i]) return false;
-  return true;
+  return isName(bytes, from, to, name);
 }
 
 function isMargin(octet: number): boolean {

@@ -74,3 +74,10 @@ export function contentEnd(bytes: Uint8Array, start: number, end: number): numbe
   while (at > start && isBlank(bytes[at - 1] ?? 0)) at--;
   return at;
 }
+
+/** Whether bytes[start, end) is `name`, octet for octet. */
+export function isName(bytes: Uint8Array, start: number, end: number, name: Uint8Array): boolean {
+  if (end - start !== name.length) return false;
+  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
+  return true;
+}

@@ -1,7 +1,7 @@
 // What tenancy needs beyond one request, once per process: which fields are looked at, which trace came in with which key,
 // whose signatures count. Whatever the config leaves off is not there.
-import { BlockList, isIPv6 } from "node:net";
 import type { Log } from "../../base/log.ts";
+import { AddressSet } from "../../config/address-set.ts";
 import type { ProxyConfig } from "../../config/proxy-config.ts";
 import { WatchList } from "../../protocol/context/request-view.ts";
 import { type Carrier, carrierOf } from "../../routing/carrier.ts";
@@ -39,7 +39,7 @@ export interface Tenancy {
   readonly spans: SpanRecorder | undefined;
   readonly verifier: KeyVerifier | undefined;
   /** Callers that the edge takes at their word. */
-  readonly callers: BlockList;
+  readonly callers: AddressSet;
 }
 
 /** Sets up what the config asks for. */
@@ -69,7 +69,7 @@ export function openTenancy(config: ProxyConfig, deps: TenancyDeps): Tenancy {
     memory: remembers ? new TraceMemory(limits.tracesRememberedMax, timeouts.traceRememberedMs) : undefined,
     spans,
     verifier,
-    callers: blockListOf(tenancy.edge.callers),
+    callers: new AddressSet(tenancy.edge.callers),
   };
 }
 
@@ -87,15 +87,4 @@ function strips({ listeners }: ProxyConfig): boolean {
 export function memberName(carriers: readonly Carrier[]): string {
   const inBaggage = carriers.filter(({ kind }) => kind === "baggage");
   return (inBaggage.find(({ alias }) => alias === "") ?? inBaggage[0])?.name ?? "sidelane";
-}
-
-function blockListOf(callers: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const caller of callers) {
-    const [address = "", bits] = caller.split("/");
-    const family = isIPv6(address) ? "ipv6" : "ipv4";
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return list;
 }
