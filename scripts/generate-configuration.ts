@@ -2,15 +2,13 @@
 
 import { TICK_MS } from "../src/base/clock.ts";
 import { limitInfos, timeoutInfos } from "../src/base/limits.ts";
-import { environmentName } from "../src/config/environment.ts";
+import { proxyTwins } from "../src/config/environment.ts";
 import { configJsonSchema } from "../src/config/json-schema.ts";
 import { aliasCarriers, aliasNames } from "../src/config/aliases.ts";
-import { scalarFields } from "../src/config/schema-fields.ts";
-import type { ScalarField } from "../src/config/schema-fields.ts";
-import { fieldName } from "../src/config/shape-problems.ts";
 import { KEY_BYTES_MAX, NAME_LENGTH_MAX, RESERVED_NAMES } from "../src/routing/names.ts";
+import { fieldTables } from "./field-tables.ts";
 
-const fields = scalarFields(configJsonSchema());
+const { table, numberTable } = fieldTables(configJsonSchema(), proxyTwins);
 
 /** The page about the proxy config. */
 export function configurationPage(): string {
@@ -283,68 +281,4 @@ function aliasRows(): string {
     return `| \`${name}\` | ${places.join(", ")} |`;
   });
   return rows.join("\n");
-}
-
-/** The fields of one section, each with its environment twin. */
-function table(belongs: (field: ScalarField) => boolean): string {
-  const rows = fields.filter(belongs).map((field) => {
-    const { schema } = field;
-    const example = code(schema.examples?.[0]);
-    const cells = [nameCell(field), typeOf(field), defaultOf(field), example, schema.description ?? ""];
-    return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-  });
-  return ["| field and environment twin | type | default | example | meaning |", "|---|---|---|---|---|", ...rows].join(
-    "\n",
-  );
-}
-
-function numberTable(section: "limits" | "timeouts"): string {
-  const rows = fields
-    .filter((field) => field.path[0] === section)
-    .map((field) => {
-      const { schema } = field;
-      const amount = (value: unknown): string => (typeof value === "number" ? withUnit(section, field, value) : "");
-      const cells = [nameCell(field), amount(schema.default), `${amount(schema.minimum)} – ${amount(schema.maximum)}`];
-      return `| ${[...cells, schema.description ?? ""].join(" | ")} |`;
-    });
-  return ["| field and environment twin | default | range | meaning |", "|---|---|---|---|", ...rows].join("\n");
-}
-
-function nameCell({ path }: ScalarField): string {
-  return `\`${fieldName(path).replaceAll("[0]", "[]")}\`<br>\`${environmentName(path)}\``;
-}
-
-function typeOf({ schema }: ScalarField): string {
-  if (schema.enum !== undefined) return schema.enum.map((value) => `\`${value}\``).join(", ");
-  if (schema.type === "integer") return `whole number, ${schema.minimum} to ${schema.maximum}`;
-  if (schema.type === "number") return `number, ${schema.minimum} to ${schema.maximum}`;
-  return schema.type === "boolean" ? "true or false" : "text";
-}
-
-function defaultOf({ schema, required }: ScalarField): string {
-  return schema.default === undefined ? (required ? "required" : "none") : code(schema.default);
-}
-
-function code(value: unknown): string {
-  return value === undefined ? "" : `\`${String(value)}\``;
-}
-
-/** A number as it is written, and as one would say it: `65536 (64 KiB)`, `10000 (10 s)`. */
-function withUnit(section: "limits" | "timeouts", { path }: ScalarField, value: number): string {
-  const units: readonly (readonly [number, string])[] =
-    section === "timeouts"
-      ? [
-          [24 * 60 * 60_000, "d"],
-          [60_000, "min"],
-          [1000, "s"],
-        ]
-      : String(path.at(-1)).includes("Bytes")
-        ? [
-            [1024 ** 3, "GiB"],
-            [1024 ** 2, "MiB"],
-            [1024, "KiB"],
-          ]
-        : [];
-  const unit = units.find(([size]) => value >= size && value % size === 0);
-  return unit === undefined ? String(value) : `${value} (${value / unit[0]} ${unit[1]})`;
 }

@@ -1,13 +1,14 @@
-// Writes the files that follow from a definition in src: JSON Schemas, docs/configuration.md, docs/errors.md and
-// docs/commands.md.
+// Writes the files that follow from a definition in src: JSON Schemas, docs/configuration.md, docs/control-configuration.md,
+// docs/errors.md and docs/commands.md.
 // `node scripts/generate.ts` writes them, with `--check` it says which are stale and exits 1.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { renderCommandDocs } from "../src/cli/command-docs.ts";
-import { configJsonSchema, tableJsonSchema } from "../src/config/json-schema.ts";
+import { configJsonSchema, controlConfigJsonSchema, tableJsonSchema } from "../src/config/json-schema.ts";
 import type { JsonSchema } from "../src/config/schema-fields.ts";
 import { configurationPage } from "./generate-configuration.ts";
+import { controlConfigurationPage } from "./generate-control-configuration.ts";
 import { errorsPage } from "./generate-errors.ts";
 
 /** Every generated file with its content, paths from the root of the project. */
@@ -15,7 +16,9 @@ function generatedFiles(): Readonly<Record<string, string>> {
   return {
     "schema/sidelane.schema.json": schemaFile(configJsonSchema(), "Sidelane proxy config"),
     "schema/routes.schema.json": schemaFile(tableJsonSchema(), "Sidelane routing table"),
+    "schema/control-config.schema.json": schemaFile(controlConfigJsonSchema(), "Sidelane control config"),
     "docs/configuration.md": configurationPage(),
+    "docs/control-configuration.md": controlConfigurationPage(),
     "docs/errors.md": errorsPage(),
     "docs/commands.md": renderCommandDocs(),
   };

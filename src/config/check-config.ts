@@ -1,14 +1,16 @@
 // What one field of a proxy config says about another, and the spelling of names and addresses. The result has no optional
 // corners left: the data plane never asks whether a field was given.
 
-import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
+import { parseEndpoint } from "../routing/endpoint-name.ts";
 import type { Endpoint } from "../routing/endpoint-name.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { checkName, checkTargetName } from "../routing/names.ts";
+import { Addresses, isLoopbackHost, malformed, overlaps, quote } from "./addresses.ts";
 import { toTenancy } from "./check-tenancy.ts";
 import { toListenerTls, toUpstreamTls } from "./check-tls.ts";
 import type { CheckContext } from "./check-tls.ts";
+import { toTableSource } from "./table-source.ts";
 import type { ListenerConfig, ProxyConfig, ProxyConfigDocument } from "./proxy-config.ts";
 
 /** `config` is only meaningful when there are no problems. */
@@ -34,7 +36,7 @@ export function toProxyConfig(
   const listeners = document.listeners.map((listener, index) => toListener(listener, index, addresses, context));
   checkListenerNames(listeners, document, problems);
   const admin = addresses.claim(document.admin.address, ["admin", "address"], "the admin server");
-  if (admin !== undefined && !isLoopback(admin.host)) {
+  if (admin !== undefined && !isLoopbackHost(admin.host)) {
     warnings.push({
       place: valueAt("admin", "address"),
       message: `the admin server listens on ${admin.host}`,
@@ -45,7 +47,7 @@ export function toProxyConfig(
   if (document.ownership !== undefined) {
     const place = ["ownership", "address"];
     const ownership = addresses.claim(document.ownership.address, place, "the ownership server");
-    if (ownership !== undefined && !isLoopback(ownership.host)) {
+    if (ownership !== undefined && !isLoopbackHost(ownership.host)) {
       warnings.push({
         place: valueAt(...place),
         message: `the ownership server listens on ${ownership.host}`,
@@ -61,7 +63,7 @@ export function toProxyConfig(
     service: document.service,
     ...(document.sandbox === undefined ? {} : { sandbox: document.sandbox }),
     listeners,
-    table: { file: resolvePath(document.table.file) },
+    table: toTableSource(document.table, document, context),
     tenancy: toTenancy(document, isWritten(written, "tenancy", "repair"), listeners, context),
     upstreamTls: toUpstreamTls(document.upstreamTls, context),
     admin: document.admin,
@@ -279,62 +281,4 @@ function checkSpans(endpoint: string, problems: Finding[]): void {
 function isWritten(document: unknown, section: string, field: string): boolean {
   const fields = (document as Readonly<Record<string, unknown>>)[section];
   return typeof fields === "object" && fields !== null && Object.hasOwn(fields, field);
-}
-
-/** Addresses to listen on; two of one port must not meet. */
-class Addresses {
-  readonly #claimed: { readonly endpoint: Endpoint; readonly path: Path; readonly owner: string }[] = [];
-  readonly #problems: Finding[];
-
-  constructor(problems: Finding[]) {
-    this.#problems = problems;
-  }
-
-  claim(address: string, path: Path, owner: string): Endpoint | undefined {
-    const endpoint = parseEndpoint(address, true);
-    if ("problem" in endpoint) {
-      const hint = address.startsWith(":") ? { ...endpoint, hint: `write 0.0.0.0${address}` } : endpoint;
-      this.#problems.push(malformed(path, `${quote(address)} is not an address`, hint));
-      return undefined;
-    }
-    const first = this.#claimed.find(
-      (claimed) =>
-        endpoint.port !== 0 &&
-        claimed.endpoint.port === endpoint.port &&
-        overlaps(claimed.endpoint.host, endpoint.host),
-    );
-    if (first !== undefined) {
-      this.#problems.push({
-        place: valueAt(...path),
-        other: valueAt(...first.path),
-        message: `${owner} listens on ${address}, which ${first.owner} has as ${formatEndpoint(first.endpoint)}`,
-        why: "one address serves one listener",
-        hint: "write another port",
-      });
-    }
-    this.#claimed.push({ endpoint, path, owner });
-    return endpoint;
-  }
-}
-
-/** Whether one socket address covers the other: a wildcard covers all (`::` takes IPv4 as well), `localhost` its addresses. */
-function overlaps(a: string, b: string): boolean {
-  if (a === b || isWildcard(a) || isWildcard(b)) return true;
-  return (a === "localhost" && isLoopback(b)) || (b === "localhost" && isLoopback(a));
-}
-
-function isWildcard(host: string): boolean {
-  return host === "0.0.0.0" || host === "::";
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host.startsWith("127.");
-}
-
-function malformed(path: Path, message: string, { problem, hint }: { problem: string; hint: string }): Finding {
-  return { place: valueAt(...path), message, why: problem, hint };
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text);
 }

@@ -20,7 +20,7 @@ export interface TlsFiles {
   readonly byTime: readonly Problem[];
 }
 
-/** Reads and checks all files of a good config's `tls`, `upstreamTls` and `tenancy.edge.signedBy`. `nowMs`: since the epoch. */
+/** Reads and checks all files of a good config's `tls`, `upstreamTls`, `table.tls` and `tenancy.edge.signedBy`. `nowMs`: since the epoch. */
 export function checkTlsFiles(config: ProxyConfig, source: SourceMap, nowMs: number = Date.now()): TlsFiles {
   const problems: Finding[] = [];
   const byTime: Finding[] = [];
@@ -30,6 +30,7 @@ export function checkTlsFiles(config: ProxyConfig, source: SourceMap, nowMs: num
   }
   for (const [service, tls] of Object.entries(config.upstreamTls))
     checkSection(tls, ["upstreamTls", service], nowMs, add);
+  if (config.table.tls !== undefined) checkSection(config.table.tls, ["table", "tls"], nowMs, add);
   for (const [index, key] of config.tenancy.edge.signedBy.entries()) {
     const fault = signingKeyFault(key);
     const path = ["tenancy", "edge", "signedBy", index];
@@ -40,19 +41,23 @@ export function checkTlsFiles(config: ProxyConfig, source: SourceMap, nowMs: num
 
 type PemPaths = { readonly [field in PemField]?: string };
 
-function checkSection(
+/** Reads and checks the files of one section; `caField` is what the section calls its `ca`. */
+export function checkSection(
   files: PemPaths,
   path: Path,
   nowMs: number,
   add: (finding: Finding, byTime: boolean) => void,
+  caField = "ca",
 ): void {
+  const named = (fault: FileFault & { readonly field: PemField }) =>
+    fault.field === "ca" ? { ...fault, field: caField } : fault;
   const contents: { [field in PemField]?: string } = {};
   for (const field of ["certificate", "key", "ca"] as const) {
     const file = files[field];
     if (file === undefined) continue;
     const read = readPem(file);
     if (read.ok) contents[field] = read.text;
-    else add(toFinding({ field, ...read }, file, path), false);
+    else add(toFinding(named({ field, ...read }), file, path), false);
   }
   const { certificate, key, ca } = contents;
   const faults: (PemFault | null)[] = [];
@@ -61,7 +66,7 @@ function checkSection(
   }
   if (ca !== undefined) faults.push(authoritiesFault(ca, nowMs));
   for (const fault of faults) {
-    if (fault !== null) add(toFinding(fault, files[fault.field] ?? "", path), fault.byTime === true);
+    if (fault !== null) add(toFinding(named(fault), files[fault.field] ?? "", path), fault.byTime === true);
   }
 }
 
@@ -75,7 +80,7 @@ function signingKeyFault({ id, algorithm, file }: SigningKeyConfig): FileFault |
 }
 
 function toFinding(
-  { field, message, why, hint }: FileFault & { readonly field: PemField | "file" },
+  { field, message, why, hint }: FileFault & { readonly field: string },
   file: string,
   path: Path,
 ): Finding {

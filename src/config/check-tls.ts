@@ -93,7 +93,12 @@ export function toUpstreamTls(
 }
 
 /** RFC 6066 §3: a DNS name, not an address. */
-function checkServerName(serverName: string | undefined, path: Path, problems: Finding[]): void {
+export function checkServerName(
+  serverName: string | undefined,
+  path: Path,
+  problems: Finding[],
+  wanted = "a name that the endpoint's certificate has",
+): void {
   if (serverName === undefined) return;
   const isName =
     /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/u;
@@ -103,11 +108,16 @@ function checkServerName(serverName: string | undefined, path: Path, problems: F
     place: valueAt(...path, "serverName"),
     message: `${JSON.stringify(serverName)} is not a server name`,
     why: isAddress ? "TLS asks for names, not for addresses" : "it is the name of a host, without a port",
-    hint: "write a name that the endpoint's certificate has",
+    hint: `write ${wanted}`,
   });
 }
 
-function checkClientPair(tls: UpstreamDocument, service: string, path: Path, problems: Finding[]): void {
+export function checkClientPair(
+  tls: { readonly certificate?: string | undefined; readonly key?: string | undefined },
+  service: string,
+  path: Path,
+  problems: Finding[],
+): void {
   if ((tls.certificate === undefined) === (tls.key === undefined)) return;
   const [has, lacks] = tls.key === undefined ? ["certificate", "key"] : ["key", "certificate"];
   problems.push({

@@ -1,4 +1,5 @@
-// Environment twins: every scalar field of the proxy config can be given as `SIDELANE_<PATH>`, which wins over the file.
+// Environment twins: every scalar field of the proxy config can be given as `SIDELANE_<PATH>`, every one of the control config as
+// `SIDELANE_CONTROL_<PATH>`, which wins over the file.
 
 import type { Path } from "../routing/finding.ts";
 import { nearest } from "../routing/nearest.ts";
@@ -11,9 +12,30 @@ import type { SourceMap } from "./yaml.ts";
 /** Variables of the process, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-const PREFIX = "SIDELANE_";
-/** Read by the command line, not by the config. */
-const NOT_CONFIG: readonly string[] = ["SIDELANE_CONFIG"];
+/** Which variables belong to a kind of config. */
+export interface TwinSpace {
+  readonly prefix: string;
+  /** Those with the prefix that are others' business: the command line's, or the other kind of config's. */
+  readonly isForeign: (name: string) => boolean;
+  /** The page that lists them. */
+  readonly page: string;
+}
+
+/** Variables of the proxy config. */
+export const proxyTwins: TwinSpace = {
+  prefix: "SIDELANE_",
+  isForeign: (name) =>
+    /^SIDELANE_(?:CONFIG|TOKEN|TOKEN_FILE|CA|CLIENT_CERTIFICATE|CLIENT_KEY|CONTROL|CONTROL_.*)$/u.test(name),
+  page: "docs/configuration.md",
+};
+
+/** Variables of the control config. */
+export const controlTwins: TwinSpace = {
+  prefix: "SIDELANE_CONTROL_",
+  isForeign: (name) => name === "SIDELANE_CONTROL_CONFIG",
+  page: "docs/control-configuration.md",
+};
+
 /** List positions that a variable can name; a config has a handful. */
 const INDEX_MAX = 99;
 
@@ -21,13 +43,13 @@ const INDEX_MAX = 99;
  * The variable of a field: `onUnknownKey` in `tenancy` is `SIDELANE_TENANCY_ON_UNKNOWN_KEY`; lists count from 0. Names that
  * people choose are folded: `payment-api` is `PAYMENT_API`.
  */
-export function environmentName(path: Path): string {
+export function environmentName(path: Path, { prefix }: Pick<TwinSpace, "prefix"> = proxyTwins): string {
   const words = path.map((step) =>
     String(step)
       .replaceAll(/[A-Z]/gu, (letter) => `_${letter}`)
       .toUpperCase(),
   );
-  return PREFIX + words.join("_");
+  return prefix + words.join("_");
 }
 
 function foldedName(name: string): string {
@@ -46,17 +68,22 @@ export interface Overlaid {
  * Lays the variables over the document of the file, which stays as it is. An empty variable counts as not set, which is what
  * templates produce. Unknown ones are problems, except those that Kubernetes sets for a service called `sidelane…`.
  */
-export function overlay(document: unknown, environment: Environment, schema: JsonSchema): Overlaid {
+export function overlay(
+  document: unknown,
+  environment: Environment,
+  schema: JsonSchema,
+  space: TwinSpace = proxyTwins,
+): Overlaid {
   const fields = scalarFields(schema);
   const root = structuredClone(document ?? {});
   const origins = new Map<string, string>();
   const problems: Problem[] = [];
   for (const name of Object.keys(environment).toSorted(byNumber)) {
     const text = environment[name];
-    if (!name.startsWith(PREFIX) || text === undefined || text === "" || NOT_CONFIG.includes(name)) continue;
-    const found = fieldOf(name, fields, root);
+    if (!name.startsWith(space.prefix) || text === undefined || text === "" || space.isForeign(name)) continue;
+    const found = fieldOf(name, fields, root, space);
     if (found === undefined) {
-      if (!isServiceLink(name, text)) problems.push(unknownVariable(name, fields));
+      if (!isServiceLink(name, text)) problems.push(unknownVariable(name, fields, space));
       continue;
     }
     const gap = put(root, found.path, convert(text, found.field.schema), (made) => origins.set(made.join("/"), name));
@@ -97,9 +124,14 @@ interface FoundField {
 const FOLDED_ANY = ANY_NAME.toUpperCase();
 
 /** `0` in a field's path stands for any position, `ANY_NAME` for any name. */
-function fieldOf(name: string, fields: readonly ScalarField[], root: unknown): FoundField | undefined {
+function fieldOf(
+  name: string,
+  fields: readonly ScalarField[],
+  root: unknown,
+  space: TwinSpace,
+): FoundField | undefined {
   for (const field of fields) {
-    const pattern = environmentName(field.path)
+    const pattern = environmentName(field.path, space)
       .replaceAll(/_0(?=_|$)/gu, "_([0-9]{1,2})")
       .replaceAll(FOLDED_ANY, "([A-Z0-9][A-Z0-9_]*)");
     const match = new RegExp(`^${pattern}$`, "u").exec(name);
@@ -123,16 +155,16 @@ function unfolded(text: string, path: Path, root: unknown): string {
   return names.find((name) => foldedName(name) === text) ?? text.toLowerCase().replaceAll("_", "-");
 }
 
-function unknownVariable(name: string, fields: readonly ScalarField[]): Problem {
+function unknownVariable(name: string, fields: readonly ScalarField[], space: TwinSpace): Problem {
   const indices = /_([0-9]{1,2})(?=_|$)/u.exec(name)?.[1] ?? "0";
-  const names = fields.map((field) => environmentName(field.path).replaceAll(/_0(?=_|$)/gu, `_${indices}`));
+  const names = fields.map((field) => environmentName(field.path, space).replaceAll(/_0(?=_|$)/gu, `_${indices}`));
   const guess = nearest(name, names);
   return {
     file: name,
     line: 0,
     column: 0,
     message: "no field of the config has this environment variable",
-    hint: guess === undefined ? "unset it; docs/configuration.md lists them all" : `write ${guess}`,
+    hint: guess === undefined ? `unset it; ${space.page} lists them all` : `write ${guess}`,
   };
 }
 

@@ -1,31 +1,53 @@
 import type { Problem } from "./problem.ts";
 
 /** What a YAML file is for. */
-export type FileKind = "table" | "config";
+export type FileKind = "table" | "config" | "control";
 
-const CONFIG_FIELDS = ["listeners", "table", "tenancy", "admin", "workers", "limits", "timeouts", "log", "accessLog"];
+/** Fields at the top that only files of one kind have. */
+const OWN_FIELDS: Readonly<Record<FileKind, readonly string[]>> = {
+  table: ["services", "sandboxes", "groups"],
+  config: ["listeners", "table", "tenancy", "upstreamTls", "admin", "ownership", "spans", "workers", "accessLog"],
+  control: ["store", "etcd", "api", "feed", "advertise", "auth", "connect"],
+};
 /** One letter away from a table's fields: only with a name behind them are they the config's. */
 const CONFIG_NAMES = ["service", "sandbox"];
-const TABLE_FIELDS = ["services", "sandboxes", "groups"];
+/** Fields of both kinds of config. */
+const SHARED_FIELDS = ["limits", "timeouts", "log"];
 
-/** Which of the two a document is by its top-level fields, none of which both have; undefined when they do not tell. */
+/** What a document is for by its top-level fields; undefined when they do not tell. */
 export function fileKind(value: unknown): FileKind | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
-  const fields = value as Readonly<Record<string, unknown>>;
-  const count = (names: readonly string[], counts: (field: unknown) => boolean = () => true): number =>
-    names.filter((name) => Object.hasOwn(fields, name) && counts(fields[name])).length;
-  const ofConfig = count(CONFIG_FIELDS) + count(CONFIG_NAMES, (field) => typeof field === "string");
-  const ofTable = count(TABLE_FIELDS);
-  if (ofConfig === ofTable) return undefined;
-  return ofConfig > ofTable ? "config" : "table";
+  return ownKind(value) ?? (has(value, SHARED_FIELDS) > has(value, OWN_FIELDS.table) ? "config" : undefined);
 }
 
-/** The one problem of a file that was given in the place of the other kind; its field by field errors would say less. */
+/** The one problem of a file that was given in the place of another kind; its field by field errors would say less. */
 export function mistakenFile(value: unknown, wanted: FileKind, file: string): Problem | undefined {
-  const kind = fileKind(value);
+  const kind = wanted === "control" ? ownKind(value) : fileKind(value);
   if (kind === undefined || kind === wanted) return undefined;
-  const [is, not] = kind === "table" ? [names.table, names.config] : [names.config, names.table];
+  const [is, not] = [names[kind], names[wanted]];
   return { file, line: 1, column: 1, message: `this is a ${is}, not a ${not}`, hint: `name the ${not}` };
 }
 
-const names: Readonly<Record<FileKind, string>> = { table: "routing table", config: "proxy config" };
+const names: Readonly<Record<FileKind, string>> = {
+  table: "routing table",
+  config: "proxy config",
+  control: "control config",
+};
+
+/** The kind of which it has the most fields. */
+function ownKind(value: unknown): FileKind | undefined {
+  const texts = has(value, CONFIG_NAMES, (field) => typeof field === "string");
+  const counts = {
+    table: has(value, OWN_FIELDS.table),
+    config: has(value, OWN_FIELDS.config) + texts,
+    control: has(value, OWN_FIELDS.control),
+  };
+  const kinds = (["table", "config", "control"] as const).toSorted((a, b) => counts[b] - counts[a]);
+  const [first, second] = kinds;
+  return first === undefined || second === undefined || counts[first] === counts[second] ? undefined : first;
+}
+
+function has(value: unknown, names: readonly string[], counts: (field: unknown) => boolean = () => true): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const fields = value as Readonly<Record<string, unknown>>;
+  return names.filter((name) => Object.hasOwn(fields, name) && counts(fields[name])).length;
+}

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { controlConfigSchema } from "./control-config.ts";
 import { tableSchema } from "./table-schema.ts";
 import { proxyConfigSchema } from "./proxy-config.ts";
 import type { JsonSchema } from "./schema-fields.ts";
@@ -13,4 +14,9 @@ export function configJsonSchema(): JsonSchema {
 /** JSON Schema of the table file. */
 export function tableJsonSchema(): JsonSchema {
   return z.toJSONSchema(tableSchema, { io: "input", target: "draft-7" }) as JsonSchema;
+}
+
+/** JSON Schema of the control config, as files are written. */
+export function controlConfigJsonSchema(): JsonSchema {
+  return z.toJSONSchema(controlConfigSchema, { io: "input", target: "draft-7" }) as JsonSchema;
 }

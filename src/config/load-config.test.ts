@@ -16,6 +16,9 @@ function companions({ path }: ScalarField): Environment {
   const carriers = `SIDELANE_TENANCY_${path[1] === "edge" ? "EDGE_" : ""}CARRIERS`;
   if (name === "propagate") return { [`${carriers}_0_QUERY`]: "sandbox" };
   if (name === "remember") return { [`${carriers}_0_QUERY`]: "sidelane", [`${carriers}_1_COOKIE`]: "sidelane" };
+  if (path[0] === "table" && (name === "certificate" || name === "key")) {
+    return { SIDELANE_TABLE_TLS_CERTIFICATE: "a.crt", SIDELANE_TABLE_TLS_KEY: "a.key" };
+  }
   if (path[2] !== "signedBy") return {};
   const key = "SIDELANE_TENANCY_EDGE_SIGNED_BY_0";
   return {
@@ -213,7 +216,10 @@ describe("environment twins", () => {
       expect(example, environmentName(field.path)).toBeDefined();
       // The outbound listener is the second one.
       const name = environmentName(field.path).replace("<NAME>", "PAYMENT_API").replace("_0_EGRESS", "_1_EGRESS");
-      const result = loadConfig(withTls, "sidelane.yaml", { ...companions(field), [name]: String(example) });
+      // Where the table comes from a control plane, the fields are others.
+      const control = field.path[0] === "table" && field.path[1] !== "file";
+      const file = control ? withTls.replace("file: ./routes.yaml", "control: 127.0.0.1:15021") : withTls;
+      const result = loadConfig(file, "sidelane.yaml", { ...companions(field), [name]: String(example) });
       expect(result.ok ? [] : result.problems.map(formatProblem)).toEqual([]);
     }
   });

@@ -48,7 +48,7 @@ export function loadConfig(text: string, file: string, environment: Environment)
 }
 
 /** A field without a value (`limits:` and nothing behind it, or only comments) counts as left out. */
-function withoutEmpty(value: unknown): unknown {
+export function withoutEmpty(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutEmpty);
   if (typeof value !== "object" || value === null) return value;
   const fields = Object.entries(value).filter(([, field]) => field !== null);

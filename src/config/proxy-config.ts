@@ -4,9 +4,12 @@
 
 import { z } from "zod";
 import { limitInfos, timeoutInfos } from "../base/limits.ts";
-import type { LimitInfo, Limits, Timeouts } from "../base/limits.ts";
+import type { Limits, Timeouts } from "../base/limits.ts";
 import type { SigningAlgorithm } from "../protocol/signed-key/signing-key.ts";
 import type { Carrier } from "../routing/carrier.ts";
+import { numbers } from "./limits-schema.ts";
+import { tableSourceSchema } from "./table-source.ts";
+import type { TableSourceConfig } from "./table-source.ts";
 import { tenancySchema } from "./tenancy-schema.ts";
 import { listenerTlsSchema, upstreamTlsSchema } from "./tls-config.ts";
 import type { ListenerTlsConfig, UpstreamTlsConfig } from "./tls-config.ts";
@@ -19,7 +22,7 @@ export interface ProxyConfig {
   readonly sandbox?: string;
   /** At least one; names and addresses are distinct. */
   readonly listeners: readonly ListenerConfig[];
-  readonly table: { readonly file: string };
+  readonly table: TableSourceConfig;
   readonly tenancy: TenancyConfig;
   /** By service name; connections to services that are not in it are not secured. */
   readonly upstreamTls: Readonly<Record<string, UpstreamTlsConfig>>;
@@ -159,15 +162,6 @@ const listener = z
   .describe("One address on which the sidecar listens.")
   .meta({ examples: [{ direction: "outbound", address: "127.0.0.1:15001" }] });
 
-function numbers<T extends Record<string, LimitInfo>>(infos: T) {
-  type Shape = { [name in keyof T]: z.ZodDefault<z.ZodInt> };
-  const shape = Object.entries(infos).map(([name, info]) => {
-    const schema = z.int().min(info.min).max(info.max).default(info.default);
-    return [name, schema.describe(info.doc).meta({ examples: [info.default] })];
-  });
-  return z.strictObject(Object.fromEntries(shape) as Shape);
-}
-
 /** Shape of a proxy config file. */
 export const proxyConfigSchema = z
   .strictObject({
@@ -185,16 +179,7 @@ export const proxyConfigSchema = z
       .min(1, "a sidecar without listeners does nothing")
       .describe("Where the sidecar listens.")
       .meta({ examples: [[{ direction: "outbound", address: "127.0.0.1:15001" }]] }),
-    table: z
-      .strictObject({
-        file: z
-          .string()
-          .min(1, "write the path of the table")
-          .describe("Path of the routing table, relative to this file; reloaded when it changes.")
-          .meta({ examples: ["./routes.yaml"] }),
-      })
-      .describe("Where the routing table comes from.")
-      .meta({ examples: [{ file: "./routes.yaml" }] }),
+    table: tableSourceSchema,
     tenancy: tenancySchema,
     upstreamTls: z
       .record(z.string(), upstreamTlsSchema)

@@ -150,7 +150,10 @@ function mapAround(text: string, schema: JsonSchema | undefined): string | undef
 
 /** Of several shapes the one that the value has is the one that was meant. */
 function fromUnion(options: readonly (readonly Issue[])[], path: Path, context: Context): readonly Finding[] {
-  const isOtherShape = (issue: Issue): boolean => issue.code === "invalid_type" && issue.path.length === 0;
+  // One word where a list or a map may stand as well was not meant by whoever wrote such a one.
+  const hasParts = typeof valueIn(context.root, path) === "object";
+  const isOtherShape = (issue: Issue): boolean =>
+    issue.path.length === 0 && (issue.code === "invalid_type" || (hasParts && issue.code === "invalid_value"));
   const meant = options.filter((issues) => !issues.some(isOtherShape));
   const best = meant.toSorted((a, b) => a.length - b.length)[0];
   if (best !== undefined) return best.flatMap((issue) => fromIssue(issue, path, context));

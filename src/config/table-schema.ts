@@ -16,7 +16,8 @@ const endpointList = z
   .describe("`host:port`, an IPv4 address, `[IPv6]` or a DNS name; several share the load")
   .meta({ examples: [["10.0.0.7:8080"]] });
 
-const endpoints = z
+/** Endpoints of a service, wherever they are written. */
+export const endpointsSchema = z
   .union([endpointList, z.record(z.string(), endpointList)])
   .describe("A list for a service with one port, a list per port name for a service with several.")
   .meta({ examples: [["10.0.0.7:8080"], { http: ["10.0.0.8:8080"], grpc: ["10.0.0.8:9090"] }] });
@@ -25,14 +26,15 @@ const service = z
   .strictObject({
     hosts: z
       .array(z.string())
-      .min(1, "a service needs at least one host; leave `hosts` out to use its name")
       .optional()
-      .describe("How callers name the service in Host or :authority, without port. Default: the service's name."),
+      .describe(
+        "How callers name the service in Host or :authority, without port; none: callers do not. Default: the service's name.",
+      ),
     ports: z
       .record(z.string(), z.int().min(1).max(65535))
       .optional()
       .describe("Port names and numbers, for a service with several; told apart by the number in the authority."),
-    baseline: endpoints.optional().describe("The shared instances; used by outbound listeners."),
+    baseline: endpointsSchema.optional().describe("The shared instances; used by outbound listeners."),
   })
   .nullable()
   .transform((value) => value ?? {})
@@ -49,7 +51,7 @@ const sandbox = z
       )
       .meta({ examples: [true] }),
     services: z
-      .record(z.string(), endpoints)
+      .record(z.string(), endpointsSchema)
       .describe("The changed services with the sandbox's own endpoints.")
       .meta({ examples: [{ checkout: ["10.0.0.7:8080"] }] }),
   })
@@ -61,7 +63,6 @@ const group = z
     key: z.string().optional().describe("The routing key that selects the group. Default: its name."),
     sandboxes: z
       .array(z.string())
-      .min(1, "a group needs at least one sandbox")
       .describe("Names of sandboxes; the first that has the service wins.")
       .meta({ examples: [["pr-7", "pr-9"]] }),
   })
