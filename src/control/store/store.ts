@@ -55,27 +55,47 @@ export interface ReplicaRecord {
   readonly startedAt: string;
 }
 
-/** The store cannot be reached, or did not answer: nothing was written. `message` is a sentence for people. */
+/**
+ * The store cannot be reached, did not answer, or cannot write. `message` is a sentence for people. A commit that ends so was
+ * not told to the follower; where the store could not be asked any more it may still have been made, and is told to the
+ * follower as any other once the store is back (the message says so).
+ */
 export class StoreUnavailableError extends Error {
   override readonly name = "StoreUnavailableError";
 }
+
+/** More than this kind of store takes in one commit; nothing was written. `message` says how much is too much. */
+export class CommitTooLargeError extends Error {
+  override readonly name = "CommitTooLargeError";
+}
+
+/** The store cannot be used at all: `message` says why, where, and what to do. */
+export class StoreUnusableError extends Error {
+  override readonly name = "StoreUnusableError";
+}
+
+/** Entries of the audit log that a store keeps at least, the newest; older ones are forgotten. */
+export const AUDIT_KEPT = 10_000;
 
 export interface Store {
   /** For people: `file:/var/lib/sidelane`. Without credentials. */
   readonly name: string;
   /** Names this history of revisions: made when the store is first used, the same for all replicas, another one after a loss. */
   readonly source: string;
-  /** Loads and follows until `close`; resolves after the first `reset`. Rejects with a sentence when the store cannot be used at all. */
+  /** Loads and follows until `close`; resolves after the first `reset`. Rejects with `StoreUnusableError`. */
   open(follower: StoreFollower): Promise<void>;
-  /** Throws `StoreUnavailableError`. When this resolves with `done`, the follower has been told. */
+  /** Throws `StoreUnavailableError`, `CommitTooLargeError`. When this resolves with `done`, the follower has been told. */
   commit(commit: Commit): Promise<CommitResult>;
-  /** Newest first. */
+  /** Newest first. Throws `StoreUnavailableError`. */
   audit(query: {
     readonly kind?: string;
     readonly name?: string;
     readonly limit: number;
   }): Promise<readonly AuditEntry[]>;
-  /** When sandboxes last had traffic, in milliseconds since the epoch; kept beside the revisions. A later time wins. */
+  /**
+   * When sandboxes last had traffic, in milliseconds since the epoch; kept beside the revisions. A later time wins; times of
+   * sandboxes that do not exist are dropped, and a commit that deletes a sandbox forgets its time. Throws `StoreUnavailableError`.
+   */
   noteTraffic(times: Readonly<Record<string, number>>): Promise<void>;
   traffic(): Promise<Readonly<Record<string, number>>>;
   /** Says that this replica lives, until `close` or some seconds after its death. `changed` is told who else lives, itself included. */
