@@ -48,21 +48,33 @@ export function feedGroup(name: string, { key = "", sandboxes }: GroupDocument):
 /** The table that a fed one stands for. */
 export function documentOf({ services, sandboxes, groups }: FeedParts): TableDocument {
   return {
-    services: mapped(services, ({ hosts, ports, baseline }) => ({
-      ...(hosts.length === 0 ? {} : { hosts }),
-      ...(ports.length === 0 ? {} : { ports: Object.fromEntries(ports.map((port) => [port.name, port.number])) }),
-      ...(baseline.length === 0 ? {} : { baseline: endpointsDocument(baseline) }),
-    })),
-    sandboxes: mapped(sandboxes, ({ key, strict, services: changed }) => ({
-      ...(key === "" ? {} : { key }),
-      ...(strict ? { strict } : {}),
-      services: Object.fromEntries(changed.map(({ service, endpoints }) => [service, endpointsDocument(endpoints)])),
-    })),
-    groups: mapped(groups, ({ key, sandboxes: members }) => ({
-      ...(key === "" ? {} : { key }),
-      sandboxes: members,
-    })),
+    services: mapped(services, serviceDocument),
+    sandboxes: mapped(sandboxes, sandboxDocument),
+    groups: mapped(groups, groupDocument),
   };
+}
+
+/** A service as people write it; its name is the key. */
+export function serviceDocument({ hosts, ports, baseline }: FeedService): ServiceDocument {
+  return {
+    ...(hosts.length === 0 ? {} : { hosts }),
+    ...(ports.length === 0 ? {} : { ports: Object.fromEntries(ports.map((port) => [port.name, port.number])) }),
+    ...(baseline.length === 0 ? {} : { baseline: endpointsDocument(baseline) }),
+  };
+}
+
+/** A sandbox as people write it; its name is the key. */
+export function sandboxDocument({ key, strict, services }: FeedSandbox): SandboxDocument {
+  return {
+    ...(key === "" ? {} : { key }),
+    ...(strict ? { strict } : {}),
+    services: Object.fromEntries(services.map(({ service, endpoints }) => [service, endpointsDocument(endpoints)])),
+  };
+}
+
+/** A route group as people write it; its name is the key. */
+export function groupDocument({ key, sandboxes }: FeedGroup): GroupDocument {
+  return { ...(key === "" ? {} : { key }), sandboxes };
 }
 
 /** Endpoints for the feed: a plain list has the port "". */
