@@ -158,7 +158,9 @@ export abstract class ExchangeBase {
     if (fallback !== undefined) {
       this.dropEndpoint();
       route.stats.active--;
+      route.use.active--;
       fallback.stats.active++;
+      fallback.use.active++;
       this.route = fallback;
       this.tried = NONE_TRIED;
       this.dispatch();
@@ -184,6 +186,7 @@ export abstract class ExchangeBase {
     const { listener, status } = this;
     const durationMs = turnNowMs() - this.startedMs;
     route.stats.active--;
+    route.use.active--;
     const stats = failure === undefined ? route.stats : listener.failureStats(route.decision, failure, this.protocol);
     stats.record(status, durationMs);
     if (listener.accessLog?.wants(status, failure !== undefined && failure !== "unknown-key") === true) {

@@ -3,6 +3,7 @@
 // with no routes: an old one is never consulted again, and dies with the last exchange that holds one of its routes.
 import type { FailureReason, Reason } from "../base/reasons.ts";
 import type { ListenerConfig, ProxyConfig } from "../config/proxy-config.ts";
+import { isPartialTable } from "../config/table-scope.ts";
 import { latin1, textOf } from "../protocol/bytes.ts";
 import type { RequestView } from "../protocol/context/request-view.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
@@ -13,6 +14,8 @@ import type { GrpcStats } from "../telemetry/grpc-stats.ts";
 import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
 import type { Endpoint } from "./endpoints/endpoint.ts";
 import type { EndpointRegistry } from "./endpoints/registry.ts";
+import { NO_USE, type SandboxUse, type SandboxUses } from "./endpoints/sandbox-uses.ts";
+import { isProbe } from "./probe/probe-mark.ts";
 import { RequestRecords } from "./tenancy/request-records.ts";
 import type { Tenancy } from "./tenancy/tenancy.ts";
 import { Tenant } from "./tenancy/tenant.ts";
@@ -49,6 +52,8 @@ export interface Route {
   /** Not complete without the request's authority: see `Router`. */
   readonly needsAuthority: boolean;
   readonly stats: RouteStats;
+  /** What the request is counted to beside them; `NO_USE` unless a sandbox's, and a control plane wants to know. */
+  readonly use: SandboxUse;
   /** Undefined where there is no gRPC. */
   readonly grpc: GrpcStats | undefined;
   /** The value of `x-sidelane-route`. */
@@ -74,6 +79,8 @@ export class Router {
   readonly #protocol: Protocol;
   /** Undefined: no service is connected to with TLS. */
   readonly #tls: ProxyTls | undefined;
+  /** Undefined: nobody wants to know which sandboxes are in use. */
+  readonly #uses: SandboxUses | undefined;
   #table: CompiledTable;
   #routes = new Map<number, Route>();
   #passthrough = new Map<string, Route>();
@@ -89,7 +96,9 @@ export class Router {
     protocol: Protocol,
     tenancy: Tenancy,
     tls?: ProxyTls,
+    uses?: SandboxUses,
   ) {
+    this.#uses = uses;
     this.tenant = new Tenant(listener, tenancy);
     this.records = new RequestRecords(listener, tenancy, this.tenant, protocol);
     this.#tls = tls;
@@ -104,6 +113,7 @@ export class Router {
       self: config.sandbox !== undefined && listener.direction === "inbound",
       onUnknownKey: config.tenancy.onUnknownKey,
       service: config.service,
+      isPartial: isPartialTable(config),
       ...(config.sandbox === undefined ? {} : { sandbox: config.sandbox }),
     };
     this.#table = cell.current;
@@ -147,6 +157,7 @@ export class Router {
     if (tenant.rejection !== "") route = this.#refused(route, "key-rejected", tenant.rejection);
     else if (tenant.key.propertiesEnd > tenant.key.propertiesStart) route = this.#asRequired(table, route);
     tenant.settle(view, table, service === NO_SERVICE, route.refusal !== undefined);
+    if (!route.use.noted && !isProbe(tenant.key)) this.#uses?.note(route.use);
     this.records.begin(view, route.decision, route.refusal?.reason ?? route.reason, client);
     return route;
   }
@@ -158,7 +169,7 @@ export class Router {
     const required = requiredServices(key);
     if (required === undefined) return route;
     const own = this.#listener.direction === "inbound" ? this.#config.service : "";
-    const unmet = unmetExpectation(table, route.decision, required, own);
+    const unmet = unmetExpectation(table, route.decision, required, own, this.#policy.isPartial === true);
     if (unmet !== undefined) return this.#refused(route, "expectation-failed", unmet);
     return required.includes(route.decision.service) ? withoutFallback(route) : route;
   }
@@ -199,7 +210,11 @@ export class Router {
   #addRoute(at: number, service: number, servicePort: number, target: number): Route {
     const decision = decide(this.#table, this.#policy, service, servicePort, target);
     const fallback = this.#fallbackOf(decision, servicePort);
-    const route = this.#asOwned(this.#routeOf(decision, this.#endpointsOf(decision), fallback), service, target);
+    const route = this.#asOwned(
+      this.#routeOf(decision, servicePort, this.#endpointsOf(decision), fallback),
+      service,
+      target,
+    );
     this.#routes.set(at, route);
     return route;
   }
@@ -224,6 +239,7 @@ export class Router {
       ...route,
       decision,
       refusal: { reason, detail },
+      use: NO_USE,
       grpc: this.#grpcStats(decision),
       needsAuthority: false,
       fallback: undefined,
@@ -251,6 +267,7 @@ export class Router {
 
   #routeOf(
     decision: Decision,
+    servicePort: number,
     endpoints: readonly Endpoint[],
     fallback: Route | undefined,
     reason: Reason = decision.reason,
@@ -271,11 +288,16 @@ export class Router {
         ((endpoints.length === 0 && !decision.refuse) ||
           (reason === "sandbox" && this.#fallsBack(decision) && fallback === undefined)),
       stats: this.#telemetry.routeStats(decision.service, direction, this.#protocol, destination, reason),
+      use: reason === "sandbox" ? this.#useOf(decision, servicePort) : NO_USE,
       grpc: this.#grpcStats(decision),
       debugText,
       debugLine: latin1(`x-sidelane-route: ${debugText}\r\n`),
       fallback,
     };
+  }
+
+  #useOf({ set, service }: Decision, servicePort: number): SandboxUse {
+    return this.#uses?.of(this.#table, set, servicePort, service) ?? NO_USE;
   }
 
   #fallsBack(decision: Decision): boolean {
@@ -293,7 +315,9 @@ export class Router {
     const declared = this.#endpointsOf(baseline);
     const endpoints =
       declared.length === 0 && authority !== undefined ? [this.#endpoint(authority, baseline)] : declared;
-    return endpoints.length === 0 ? undefined : this.#routeOf(baseline, endpoints, undefined, "sandbox-unavailable");
+    return endpoints.length === 0
+      ? undefined
+      : this.#routeOf(baseline, servicePort, endpoints, undefined, "sandbox-unavailable");
   }
 
   /** A route for which the request's own authority counts: as the destination, or as the baseline to fall back to. */
@@ -315,7 +339,7 @@ export class Router {
       const declared = this.#endpointsOf(decision);
       const endpoints = declared.length > 0 || host === "" ? declared : [this.#endpoint(authority, decision)];
       const fallback = host === "" ? undefined : this.#fallbackOf(decision, servicePort, authority);
-      route = this.#asOwned(this.#routeOf(decision, endpoints, fallback), service, target);
+      route = this.#asOwned(this.#routeOf(decision, servicePort, endpoints, fallback), service, target);
       if (this.#passthrough.size >= PASSTHROUGH_MAX) this.#passthrough.clear();
       this.#passthrough.set(at, route);
     }

@@ -9,6 +9,7 @@ import type { Telemetry } from "../telemetry/metrics.ts";
 import type { SpanRecorder } from "../telemetry/spans/recorder.ts";
 import { EndpointRegistry } from "./endpoints/registry.ts";
 import { type LookUp, systemLookUp } from "./endpoints/resolver.ts";
+import type { SandboxUses } from "./endpoints/sandbox-uses.ts";
 import { Listener, type ListenerDeps } from "./listener.ts";
 import { findNativeWrites } from "./native-handle.ts";
 import type { ProxyTls } from "./tls/start-tls.ts";
@@ -26,6 +27,8 @@ export interface ProxyDeps {
   readonly log: Log;
   /** Undefined: no spans. */
   readonly spans?: SpanRecorder;
+  /** Where it is counted which sandboxes are in use; absent: nobody wants to know. */
+  readonly uses?: SandboxUses;
   /** Several processes share the listeners' addresses. */
   readonly reusePort?: boolean;
   /** Distinguishes this sidecar in Via; workers of one sidecar share it. Default: random. */
@@ -99,7 +102,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   try {
     for (const listenerConfig of config.listeners) {
       const routerOf = (protocol: Protocol): Router =>
-        new Router(listenerConfig, config, cell, registry, telemetry, protocol, tenancy, tls);
+        new Router(listenerConfig, config, cell, registry, telemetry, protocol, tenancy, tls, deps.uses);
       const routers = { http1: routerOf("http1"), http2: routerOf("http2"), tcp: routerOf("tcp") };
       const listener = new Listener(
         listenerConfig,
@@ -118,8 +121,9 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     keyFiles?.close();
     throw error;
   }
-  const stopListening = cell.onPublish(() => {
+  const stopListening = cell.onPublish((table) => {
     registry.noteTable();
+    deps.uses?.noteTable(table);
     for (const listener of listeners) listener.noteTable();
   });
 

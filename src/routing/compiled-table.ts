@@ -210,6 +210,11 @@ export class CompiledTable {
     return owner === -1 ? "" : this.targetName(owner);
   }
 
+  /** The sandbox that owns an endpoint set, -1 for a baseline set. */
+  setOwnerTarget(set: number): number {
+    return at(this.#sections.setOwner, set);
+  }
+
   /** The endpoints of a set, `host:port` as written. Allocates: called once per route, not per request. */
   endpoints(set: number): readonly string[] {
     const first = at(this.#sections.setStart, set);

@@ -11,6 +11,8 @@ export interface RoutePolicy {
   readonly sandbox?: string;
   /** Inbound: the service of the config, so that decisions name it even when the table does not know it. */
   readonly service?: string;
+  /** There are services that the table does not name: see `unmetExpectation`. */
+  readonly isPartial?: boolean;
 }
 
 /** In place of a target id: no carrier yielded a key. */

@@ -10,7 +10,7 @@ export interface TableDocument {
 
 /** One service. Empty: its host is its name, it has one port and no declared baseline. */
 export interface ServiceDocument {
-  /** How callers name it in Host or :authority, without port; never empty. Absent: its name. */
+  /** How callers name it in Host or :authority, without port; empty: they do not. Absent: its name. */
   readonly hosts?: readonly string[] | undefined;
   /** Port names and numbers, for a service with several. */
   readonly ports?: Readonly<Record<string, number>> | undefined;

@@ -34,14 +34,18 @@ export function leavesToBaseline({ destination }: Decision): boolean {
   return destination === "baseline" || destination === "passthrough";
 }
 
-/** What is wrong with a decision for a request that demands these services, as a sentence; undefined: nothing. */
+/**
+ * What is wrong with a decision for a request that demands these services, as a sentence; undefined: nothing. `isPartial`: there are
+ * services that the table does not name, so that one it does not have may well be a service.
+ */
 export function unmetExpectation(
   table: CompiledTable,
   decision: Decision,
   required: readonly string[],
   own: string,
+  isPartial: boolean,
 ): string | undefined {
-  for (const name of required) {
+  for (const name of isPartial ? [] : required) {
     if (name !== own && table.serviceByName(name) === NO_SERVICE) {
       return `the request requires ${shortened(name)}, and the table has no such service`;
     }

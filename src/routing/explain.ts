@@ -122,7 +122,7 @@ function refusalOf(question: Question, asked: AskedService, target: number, deci
   }
   if (required === undefined) return undefined;
   const own = policy.direction === "inbound" ? (policy.service ?? "") : "";
-  const unmet = unmetExpectation(table, decision, required, own);
+  const unmet = unmetExpectation(table, decision, required, own, policy.isPartial === true);
   if (unmet === undefined) return undefined;
   const unknown = required.find((name) => name !== own && table.serviceByName(name) === NO_SERVICE);
   const guess = unknown === undefined ? undefined : nearest(unknown, someServices(table));

@@ -54,6 +54,14 @@ class Findings implements Validation {
 
 function checkServices(findings: Findings, document: TableDocument): void {
   for (const [name, service] of Object.entries(document.services)) {
+    if (service.hosts?.length === 0) {
+      findings.warning({
+        place: nameAt("services", name, "hosts"),
+        message: `service ${name} has no host`,
+        why: "outbound requests cannot name it",
+        hint: "leave `hosts` out to use its name",
+      });
+    }
     const malformed = checkName(name);
     if (malformed) findings.malformed(nameAt("services", name), `${quote(name)} is not a service name`, malformed);
     if (service.ports !== undefined) checkPorts(findings, name, service.ports);
@@ -117,6 +125,13 @@ function checkGroups(findings: Findings, document: TableDocument): void {
         message: `${name} is the name of a group and of a sandbox`,
         why: "a name stands for one of them",
         hint: `write ${name}-group`,
+      });
+    }
+    if (group.sandboxes.length === 0) {
+      findings.warning({
+        place: nameAt("groups", name),
+        message: `group ${name} holds no sandbox`,
+        why: "all of its requests go to the baseline",
       });
     }
     checkMembers(findings, document, name, group.sandboxes);

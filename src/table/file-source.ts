@@ -19,6 +19,7 @@ import { loadOffLoop } from "./load-off-loop.ts";
 import { fingerprintOf, inodeOf, readTableFile } from "./read-file.ts";
 import { ReloadRecord } from "./reload-record.ts";
 import type { TableError, TableStatus } from "./status.ts";
+import type { TableSource } from "./table-source.ts";
 import { FileWatch, watchDirectory } from "./watch-file.ts";
 import type { WatchDirectory } from "./watch-file.ts";
 
@@ -76,7 +77,7 @@ export class TableFileError extends Error {
 }
 
 /** Loads one table file into a cell and keeps it current until `close()`. Once started it keeps no process alive. */
-export class TableFileSource {
+export class TableFileSource implements TableSource {
   readonly #options: TableFileOptions;
   readonly #cell: TableCell;
   readonly #log: Log;
@@ -138,6 +139,9 @@ export class TableFileSource {
   status(): TableStatus {
     return this.#record.status();
   }
+
+  /** Nobody waits for a sidecar to follow a file. */
+  goodbye(): void {}
 
   #wake(): void {
     if (this.#closing.signal.aborted) return;

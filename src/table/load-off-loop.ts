@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { constants, setPriority } from "node:os";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { LoadAnswer, LoadJob } from "./load-bytes.ts";
 
@@ -28,25 +29,49 @@ const childProgram = [
   fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./load-child.ts" : "./load-child.js", import.meta.url)),
 ];
 
+/** `loadBytes` in a process of its own: see `answerOffLoop`. */
+export function loadOffLoop(job: LoadJob, signal: AbortSignal, options: OffLoopOptions = {}): Promise<LoadAnswer> {
+  const { timeoutMs = LOAD_MS_MAX, program = childProgram } = options;
+  const prompt = job.bytes.length <= PROMPT_BYTES_MAX;
+  return answerOffLoop(
+    { program: [...program, job.file, ...job.knownDigests], input: job.bytes, prompt },
+    signal,
+    timeoutMs,
+  );
+}
+
+/** What a loading process is started with. */
+export interface OffLoopJob {
+  /** Arguments to node. */
+  readonly program: readonly string[];
+  /** For its standard input: at once, or in pieces as it reads them. */
+  readonly input: Uint8Array | Iterable<string>;
+  /** Somebody waits for it; otherwise the requests go first. */
+  readonly prompt: boolean;
+}
+
 /**
- * `loadBytes` in a process of its own, so that the event loop goes on serving. The process lives for one job: its heap, many
- * times the size of the file, goes with it, and so do the parsers, which would cost the data plane 15 MB. Never rejects: one that cannot start, crashes, runs out of memory or out
- * of time is an answer like any other.
+ * Loads a table in a process of its own, so that the event loop goes on serving. The process lives for one job: its heap, many
+ * times the size of the table, goes with it, and so do the parsers of files, which would cost the data plane 15 MB. Never
+ * rejects: one that cannot start, crashes, runs out of memory or out of time is an answer like any other.
  *
  * Why not a worker thread, which starts faster: a thread that runs out of heap quickly enough takes the whole process down
  * (V8 has no way to fail one isolate), its heap stays with the process for a while, and its helper threads cannot be told
  * to let the requests go first.
  */
-export function loadOffLoop(job: LoadJob, signal: AbortSignal, options: OffLoopOptions = {}): Promise<LoadAnswer> {
-  const { timeoutMs = LOAD_MS_MAX, program = childProgram } = options;
+export function answerOffLoop(
+  { program, input, prompt }: OffLoopJob,
+  signal: AbortSignal,
+  timeoutMs: number = LOAD_MS_MAX,
+): Promise<LoadAnswer> {
   if (signal.aborted) return Promise.resolve(failed("stopped"));
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [...program, job.file, ...job.knownDigests], {
+    const child = spawn(process.execPath, [...program], {
       // What is preloaded or inspected here has no business there, and it needs nothing else of the environment.
       env: {},
       stdio: "pipe",
     });
-    if (job.bytes.length > PROMPT_BYTES_MAX) yieldToRequests(child);
+    if (!prompt) yieldToRequests(child);
     let gaveUp: string | undefined;
     const giveUp = (what: string): void => {
       gaveUp ??= what;
@@ -63,7 +88,8 @@ export function loadOffLoop(job: LoadJob, signal: AbortSignal, options: OffLoopO
       if (stderr.length < STDERR_BYTES_MAX) stderr += chunk.toString("latin1");
     });
     child.stdin.on("error", () => {}); // it ended without reading: "close" says how
-    child.stdin.end(job.bytes);
+    if (input instanceof Uint8Array) child.stdin.end(input);
+    else Readable.from(input, { objectMode: true, highWaterMark: 1 }).pipe(child.stdin);
 
     let notStarted: string | undefined;
     child.on("error", (error) => (notStarted = error.message));

@@ -1,4 +1,4 @@
-import type { Log } from "../base/log.ts";
+import type { Log, LogFields } from "../base/log.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
 import type { TableCell } from "../routing/table-cell.ts";
 import type { TableReloadResult } from "../telemetry/metrics.ts";
@@ -13,6 +13,8 @@ export interface ReloadRecordDeps {
   readonly log: Log;
   /** After every attempt, status and cell up to date. A failure that was told before is no new attempt. */
   readonly onReload: (result: TableReloadResult) => void;
+  /** False: warnings are for somebody else, who has seen them; `status()` has them all the same. */
+  readonly logWarnings?: boolean;
   /** Milliseconds since the epoch. */
   readonly nowMs: () => number;
 }
@@ -42,8 +44,8 @@ export class ReloadRecord {
     this.#lastAttemptAtMs = this.#deps.nowMs();
   }
 
-  /** Makes the table the current one. */
-  publish(table: CompiledTable, warnings: readonly string[], tookMs: number): void {
+  /** Makes the table the current one. `fields`: what else the log says of it. */
+  publish(table: CompiledTable, warnings: readonly string[], tookMs: number, fields: LogFields = {}): void {
     const { cell, log, nowMs } = this.#deps;
     this.#loadedAtMs = nowMs();
     this.#warnings = warnings;
@@ -55,8 +57,9 @@ export class ReloadRecord {
       log.error("a listener failed on a new table", { version: table.version, error: String(error) });
     }
     const { version, digest, counts } = table;
-    log.info("table in use", { source: this.#source, version, digest, ...counts, warnings: warnings.length, tookMs });
-    this.#logLines(warnings, (line) => log.warn(line, { source: this.#source }));
+    const about = { source: this.#source, ...fields };
+    log.info("table in use", { ...about, version, digest, ...counts, warnings: warnings.length, tookMs });
+    if (this.#deps.logWarnings !== false) this.#logLines(warnings, (line) => log.warn(line, { source: this.#source }));
     this.#deps.onReload("applied");
   }
 

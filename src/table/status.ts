@@ -30,8 +30,12 @@ export interface TableStatus {
   readonly version: number;
   /** As `CompiledTable.digest`; "" while there has been no table. */
   readonly digest: string;
-  /** The file as configured. */
+  /** The file as configured, or `control host:port`. */
   readonly source: string;
+  /** Only of tables that are fed: the control plane's revision of the table in use; 0 while there has been none. */
+  readonly revision?: number;
+  /** Only of tables that are fed. */
+  readonly feed?: FeedStatus;
   /** When the table in use was published, in milliseconds since the epoch; undefined while there has been none. */
   readonly loadedAtMs: number | undefined;
   /** When the source was last looked at, in milliseconds since the epoch. */
@@ -41,4 +45,13 @@ export interface TableStatus {
   /** Warnings of the table in use, one line each. */
   readonly warnings: readonly string[];
   readonly counts: TableCounts;
+}
+
+/** How a sidecar and its control plane stand. */
+export interface FeedStatus {
+  readonly connected: boolean;
+  /** Since when, in milliseconds since the epoch. */
+  readonly sinceMs: number;
+  /** Why it is not connected, as a sentence; "" when it is, or has not tried yet. */
+  readonly problem: string;
 }

@@ -130,6 +130,18 @@ export const metricInfos = {
     help: "1 while the newest content of the table file could not be used and an older table is, else 0.",
     aggregator: "max",
   },
+  sidelane_table_revision: {
+    type: "gauge",
+    labels: [],
+    help: "The control plane's revision of the current table; 0 before the first.",
+    aggregator: "min",
+  },
+  sidelane_table_connected: {
+    type: "gauge",
+    labels: [],
+    help: "1 while the control plane is connected, else 0.",
+    aggregator: "min",
+  },
   sidelane_event_loop_delay_seconds: {
     type: "gauge",
     labels: ["quantile"],

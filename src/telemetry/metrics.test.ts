@@ -61,6 +61,8 @@ describe("names", () => {
       sidelane_table_reloads_total: "counter",
       sidelane_table_age_seconds: "gauge",
       sidelane_table_stale: "gauge",
+      sidelane_table_revision: "gauge",
+      sidelane_table_connected: "gauge",
       sidelane_event_loop_delay_seconds: "gauge",
     });
     for (const { help } of families.values()) expect(help).not.toBe("");
@@ -71,6 +73,7 @@ describe("names", () => {
     telemetry.routeStats("checkout", "inbound", "http1", "pr-7", "sandbox").record(200, 1);
     grpcCall(telemetry, "pr-7", "/shop.Checkout/Place");
     telemetry.tablePublished(1);
+    telemetry.tableFed(17, true);
     telemetry.tls.notAfterMs.set("listener inbound", 1_800_000_000_000);
     telemetry.lostKeys = lostOne();
     const families = parse(await telemetry.scrape());
@@ -343,6 +346,16 @@ describe("the rest", () => {
       rejected: 2,
       unreadable: 0,
     });
+  });
+
+  test("a fed table has a revision and a connection, another has neither", async () => {
+    const telemetry = made();
+    expect(await lines(telemetry, "sidelane_table_revision")).toEqual([]);
+    telemetry.tableFed(17, true);
+    expect(await lines(telemetry, "sidelane_table_revision")).toMatchObject([{ value: 17 }]);
+    expect(await lines(telemetry, "sidelane_table_connected")).toMatchObject([{ value: 1 }]);
+    telemetry.tableFed(17, false);
+    expect(await lines(telemetry, "sidelane_table_connected")).toMatchObject([{ value: 0 }]);
   });
 
   test("the table is stale from a failed reload to the next good one", async () => {

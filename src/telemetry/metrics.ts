@@ -160,6 +160,8 @@ export class Telemetry {
   #tableVersion = 0;
   #tablePublishedAtMs = Number.NaN;
   #tableStale = false;
+  /** Undefined where there is no control plane. */
+  #tableFeed: { readonly revision: number; readonly connected: boolean } | undefined = undefined;
   readonly #routes = new Map<string, RouteStats>();
   readonly #grpc = new Map<string, GrpcStats>();
   readonly #grpcMethods: GrpcMethods;
@@ -225,6 +227,11 @@ export class Telemetry {
   tablePublished(version: number): void {
     this.#tableVersion = version;
     this.#tablePublishedAtMs = this.#nowMs();
+  }
+
+  /** How the table in use and the control plane that it comes from stand. */
+  tableFed(revision: number, connected: boolean): void {
+    this.#tableFeed = { revision, connected };
   }
 
   /** One attempt to load a table ended; until one ends well again, a failed one leaves the table stale. */
@@ -358,6 +365,9 @@ export class Telemetry {
         : [{ labels: {}, value: (this.#nowMs() - this.#tablePublishedAtMs) / 1000 }],
     );
     add("sidelane_table_stale", () => [{ labels: {}, value: Number(this.#tableStale) }]);
+    const feed = (value: number | undefined): Sample[] => (value === undefined ? [] : [{ labels: {}, value }]);
+    add("sidelane_table_revision", () => feed(this.#tableFeed?.revision));
+    add("sidelane_table_connected", () => feed(this.#tableFeed && Number(this.#tableFeed.connected)));
     add("sidelane_event_loop_delay_seconds", () => this.#eventLoopDelay?.samples() ?? []);
   }
 

@@ -101,6 +101,7 @@ export class Exchange extends ExchangeBase {
     this.#replayable = true;
     this.status = 0;
     route.stats.active++;
+    route.use.active++;
     const { via } = this.#downstream.listener;
     const authority = route.endpoints[0]?.authority ?? NO_BYTES;
     const needed = after - head.start + REQUEST_HEAD_GROWTH + via.length + authority.length + head.added.length;

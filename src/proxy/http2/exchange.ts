@@ -125,6 +125,7 @@ export class Http2Exchange extends ExchangeBase {
     if (head.maxForwards > 0 && (head.isOptions || head.isTrace)) this.#countForward(head.maxForwards);
     if (head.isGrpc && head.grpcTimeout !== undefined) this.#noteTimeout(head.grpcTimeout);
     route.stats.active++;
+    route.use.active++;
   }
 
   /** RFC 9110 §7.6.2. */
