@@ -6,8 +6,8 @@
 //   name in the config. On other addresses any name is good: in a cluster nobody can list the names under which a pod is
 //   reached, and there a firewall (or the address) decides who reaches it.
 // - A form or fetch that posts across origins, which needs no rebinding and no permission: POST /drain would end the
-//   sidecar. Browsers send Origin with every POST and Sec-Fetch-Site with every request; tools send neither. A POST that
-//   carries one is refused, on every address.
+//   sidecar. Browsers send Origin with every POST and Sec-Fetch-Site with every request; tools send neither. A request that
+//   changes something and carries one is refused, on every address.
 
 import type { IncomingMessage } from "node:http";
 import { parseEndpoint, parseHost } from "../routing/endpoint-name.ts";
@@ -37,8 +37,9 @@ export function refusal(request: IncomingMessage, address: GuardedAddress): Answ
     const detail = `this server is on a loopback address and does not answer to the host ${JSON.stringify(host)}; use localhost or the address itself`;
     return problemAnswer(421, detail);
   }
-  if (request.method === "POST" && (origin !== undefined || fetchSite !== undefined)) {
-    return problemAnswer(403, "POST is not taken from web pages; use curl or another tool");
+  const changes = request.method !== "GET" && request.method !== "HEAD";
+  if (changes && (origin !== undefined || fetchSite !== undefined)) {
+    return problemAnswer(403, `${request.method} is not taken from web pages; use curl or another tool`);
   }
   return undefined;
 }

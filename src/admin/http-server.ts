@@ -1,13 +1,15 @@
-// What the servers beside the request path have in common: the admin server and the port for the app. Guarantees:
+// What the servers beside the request path have in common: the admin server, the port for the app, and the API of the control
+// plane. Guarantees:
 //
 // - Never on the request path, and nothing that is sent to it ends the process: a handler that throws is a 500.
 // - Every answer has `server: sidelane` and `cache-control: no-store`, every whole one a length; every error is a problem
 //   (RFC 9457) that says what to do instead.
 // - Everything is bounded: head, body, time, connections.
 
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerOptions as NodeOptions, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import type { Server as SecureServer } from "node:https";
 import type { Log } from "../base/log.ts";
 import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
 import { problemAnswer } from "./answer.ts";
@@ -16,8 +18,8 @@ import { isLoopback, refusal } from "./guard.ts";
 import type { GuardedAddress } from "./guard.ts";
 import { createServer, STATUS_CODES } from "./node-http.ts";
 import { parseQuery } from "./query.ts";
-import { describeRoutes } from "./route.ts";
-import type { Route, StreamAnswer } from "./route.ts";
+import { describeRoutes, matchPath } from "./route.ts";
+import type { Asked, Route, StreamAnswer } from "./route.ts";
 
 const HEAD_BYTES_MAX = 16 * 1024;
 /** After `close()` running answers get this long. */
@@ -41,7 +43,9 @@ export interface ServerOptions<Backend> {
   readonly address: string;
   /** The field of the config that has the address, as `admin.address`. */
   readonly setting: string;
-  readonly name: "admin" | "ownership";
+  readonly name: "admin" | "ownership" | "control";
+  /** Of the environment twin of `setting`. Default: `SIDELANE_`. */
+  readonly variablePrefix?: string;
   readonly routes: readonly Route<Backend>[];
   readonly backend: Backend;
   readonly log: Log;
@@ -49,12 +53,32 @@ export interface ServerOptions<Backend> {
   /** Of one request; more is answered with 413. */
   readonly bodyBytesMax: number;
   readonly timeouts?: ServerTimeouts | undefined;
+  /** Absent: without TLS. */
+  readonly tls?: TlsContents | undefined;
+  /** Asked about each request whose route was found; what it gives is the route's backend. Absent: everybody is let in. */
+  readonly admit?: ((request: IncomingMessage, route: Route<Backend>) => Admission<Backend>) | undefined;
+  /** For requests with `Upgrade: websocket` to `path`, once they are past the guard. Absent: such a request is as any other. */
+  readonly upgrade?:
+    | { readonly path: string; readonly take: (request: IncomingMessage, socket: Duplex, head: Buffer) => void }
+    | undefined;
 }
+
+/** PEM. With `ca` clients are asked for a certificate; one that is not of these authorities counts as none. */
+export interface TlsContents {
+  readonly certificate: string;
+  readonly key: string;
+  readonly ca?: string | undefined;
+}
+
+/** Whether a request is let in, and as what. */
+export type Admission<Backend> = { readonly backend: Backend } | { readonly refused: Answer };
 
 /** A running server. */
 export interface HttpServer {
   /** `host:port` as bound: with the real port when 0 was asked for. */
   readonly address: string;
+  /** For connections from now on; throws when it cannot be used. Only with `tls`. */
+  secure(contents: TlsContents): void;
   /** Stops listening, ends idle connections at once and busy ones when they have their answer, at most `CLOSE_MS` later. */
   close(): Promise<void>;
 }
@@ -82,34 +106,83 @@ export async function startHttpServer<Backend>(options: ServerOptions<Backend>):
   }
 
   const guarded = { host: endpoint.host, loopback: true };
-  const server = createServer(
-    {
-      maxHeaderSize: HEAD_BYTES_MAX,
-      headersTimeout: timeouts.headMs,
-      requestTimeout: timeouts.requestMs,
-      keepAliveTimeout: timeouts.idleMs,
-      connectionsCheckingInterval: Math.min(timeouts.headMs, 1000),
-      requireHostHeader: false, // guard.ts asks for it, with a better answer
-    },
-    (request, response) => void serve(request, response, server, options, guarded),
-  );
+  const server = await newServer(options, timeouts);
+  server.on("request", (request, response) => void serve(request, response, server, options, guarded));
+  const { upgrade } = options;
+  const upgraded = new Set<Duplex>();
+  if (upgrade !== undefined) {
+    server.on("upgrade", (request, socket, head) => {
+      // The server has let go of it.
+      socket.on("error", () => socket.destroy());
+      socket.on("close", () => upgraded.delete(socket));
+      upgraded.add(socket);
+      const refused = isUpgrade(request, upgrade.path) ? refusal(request, guarded) : problemAnswer(400, NO_UPGRADE);
+      if (refused === undefined) upgrade.take(request, socket, head);
+      else endWith(socket, refused);
+    });
+  }
   server.maxConnections = options.connectionsMax;
   // A client that does not read its answer. Longer than the other deadlines, which give an answer before they close.
   server.timeout = 2 * timeouts.requestMs;
   server.on("clientError", answerClientError);
 
-  await listen(server, endpoint.host, endpoint.port, address, setting);
+  await listen(server, endpoint, options);
   server.on("error", (error) => log.error(`the ${name} server has a problem`, { error: error.message }));
   const bound = server.address() as AddressInfo; // not a pipe, and listening
   guarded.loopback = isLoopback(bound.address);
-  return { address: formatEndpoint({ host: bound.address, port: bound.port }), close: () => closeServer(server) };
+  return {
+    address: formatEndpoint({ host: bound.address, port: bound.port }),
+    secure(contents) {
+      (server as SecureServer).setSecureContext(secureOptions(contents));
+    },
+    close: () => closeServer(server, upgraded),
+  };
 }
 
-function listen(server: Server, host: string, port: number, address: string, setting: string): Promise<void> {
+const NO_UPGRADE = "this connection can only become a WebSocket, and only where that is offered";
+
+async function newServer<Backend>(options: ServerOptions<Backend>, timeouts: ServerTimeouts): Promise<Server> {
+  const { tls, upgrade } = options;
+  const settings: NodeOptions = {
+    maxHeaderSize: HEAD_BYTES_MAX,
+    headersTimeout: timeouts.headMs,
+    requestTimeout: timeouts.requestMs,
+    keepAliveTimeout: timeouts.idleMs,
+    connectionsCheckingInterval: Math.min(timeouts.headMs, 1000),
+    requireHostHeader: false, // guard.ts asks for it, with a better answer
+    // `curl --http2` asks for h2c with every request: whoever cannot have what they ask for gets HTTP/1.1.
+    ...(upgrade === undefined ? {} : { shouldUpgradeCallback: (request) => isUpgrade(request, upgrade.path) }),
+  };
+  if (tls === undefined) return createServer(settings);
+  const { createSecureServer } = await import("./node-https.ts"); // TLS costs memory that admin servers do not need
+  return createSecureServer({ ...settings, ...secureOptions(tls), handshakeTimeout: timeouts.headMs });
+}
+
+function secureOptions({ certificate, key, ca }: TlsContents) {
+  // Not rejected in the handshake: then the answer could not say what is wrong.
+  const clients = ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: false };
+  return { cert: certificate, key, minVersion: "TLSv1.2" as const, ...clients };
+}
+
+function isUpgrade({ method, url, headers }: IncomingMessage, path: string): boolean {
+  return method === "GET" && pathOf(url) === path && headers.upgrade?.toLowerCase() === "websocket";
+}
+
+interface ListenOptions {
+  readonly address: string;
+  readonly setting: string;
+  readonly variablePrefix?: string;
+}
+
+function listen(
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+  { address, setting, variablePrefix: prefix = "SIDELANE_" }: ListenOptions,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const code = error.code ?? "UNKNOWN";
-      reject(new ServerAddressError(setting, address, code, listenProblem(code, setting) ?? error.message));
+      reject(new ServerAddressError(setting, address, code, listenProblem(code, setting, prefix) ?? error.message));
     });
     server.listen(port, host, () => {
       server.removeAllListeners("error");
@@ -118,10 +191,10 @@ function listen(server: Server, host: string, port: number, address: string, set
   });
 }
 
-function listenProblem(code: string, setting: string): string | undefined {
+function listenProblem(code: string, setting: string, prefix: string): string | undefined {
   switch (code) {
     case "EADDRINUSE": {
-      const variable = `SIDELANE_${setting.replace(".", "_").toUpperCase()}`;
+      const variable = `${prefix}${setting.replace(".", "_").toUpperCase()}`;
       return `another process has it; choose another in ${setting} or ${variable} (port 0 takes any free one)`;
     }
     case "EADDRNOTAVAIL":
@@ -137,9 +210,12 @@ function listenProblem(code: string, setting: string): string | undefined {
   }
 }
 
-function closeServer(server: Server): Promise<void> {
+function closeServer(server: Server, upgraded: ReadonlySet<Duplex>): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+    const timer = setTimeout(() => {
+      server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
+    }, CLOSE_MS);
     server.close(() => {
       clearTimeout(timer);
       resolve();
@@ -191,13 +267,13 @@ async function serve<Backend>(
 async function answerTo<Backend>(
   request: IncomingMessage,
   body: Promise<Body>,
-  { routes, backend, bodyBytesMax }: ServerOptions<Backend>,
+  { routes, backend, bodyBytesMax, admit }: ServerOptions<Backend>,
   address: GuardedAddress,
 ): Promise<Answer | StreamAnswer | undefined> {
   const refused = refusal(request, address);
   if (refused !== undefined) return refused;
   const path = pathOf(request.url);
-  const here = routes.filter((route) => route.path === path);
+  const here = routes.filter((route) => matchPath(route.path, path) !== undefined);
   if (here.length === 0) {
     return problemAnswer(404, `there is nothing at ${JSON.stringify(path)}`, { endpoints: describeRoutes(routes) });
   }
@@ -207,12 +283,15 @@ async function answerTo<Backend>(
     const allow = here.map((one) => (one.method === "GET" ? "GET, HEAD" : one.method)).join(", ");
     return problemAnswer(405, `${path} takes ${allow}, not ${request.method}`, {}, { allow });
   }
+  const admitted = admit === undefined ? { backend } : admit(request, route);
+  if ("refused" in admitted) return admitted.refused;
   const query = parseQuery(queryOf(request.url), route.parameters);
   if ("status" in query) return query;
   const got = await body;
   if (got === "cut off") return undefined;
   if (got === "too large") return problemAnswer(413, `a body of more than ${bodyBytesMax} bytes is not read`);
-  return route.answer(backend, query, got);
+  const asked: Asked = { path: matchPath(route.path, path) ?? new Map(), headers: request.headers };
+  return route.answer(admitted.backend, query, got, asked);
 }
 
 type Body = Buffer | "too large" | "cut off";
@@ -249,10 +328,16 @@ function queryOf(target = ""): string {
 function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   const { status, detail } = clientErrors[error.code ?? ""] ?? { status: 400, detail: "this is not valid HTTP/1.1" };
-  const { body, contentType } = problemAnswer(status, detail);
+  endWith(socket, problemAnswer(status, detail));
+}
+
+/** Writes an answer where there is no response object. */
+export function endWith(socket: Duplex, { status, contentType, body, headers = {} }: Answer): void {
+  const more = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nserver: sidelane\r\ncontent-type: ${contentType}\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
+      `content-length: ${Buffer.byteLength(body)}\r\ncache-control: no-store\r\n${more.join("")}` +
+      `connection: close\r\n\r\n${body}`,
   );
 }
 

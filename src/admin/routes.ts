@@ -11,7 +11,7 @@ import type { Route } from "./route.ts";
 const notReadyDetails: Readonly<Record<NotReadyReason, string>> = {
   starting: "the listeners are not open yet",
   draining: "the sidecar is shutting down; what still comes is answered, with Connection: close",
-  "no-table": "no routing table has been loaded",
+  "no-table": "no routing table has been loaded; the listeners open with the first one, see GET /table",
 };
 
 const tableParameters: readonly Parameter[] = [{ name: "full", doc: "1: with the entries of the table, 0: without" }];
@@ -131,11 +131,19 @@ function tableAnswer(backend: AdminBackend, query: Query): Answer {
 }
 
 function describeStatus(status: TableStatus, nowMs: number): object {
-  const { version, digest, source, loadedAtMs, lastAttemptAtMs, lastError, warnings, counts } = status;
+  const { version, digest, source, revision, feed, loadedAtMs, lastAttemptAtMs, lastError, warnings, counts } = status;
   return {
     version,
     digest,
     source,
+    ...(revision === undefined ? {} : { revision }),
+    ...(feed === undefined
+      ? {}
+      : {
+          connected: feed.connected,
+          [feed.connected ? "connectedSince" : "disconnectedSince"]: timeText(feed.sinceMs),
+          ...(feed.problem === "" ? {} : { connectionProblem: feed.problem }),
+        }),
     loadedAt: timeText(loadedAtMs),
     // The clock may have been set back meanwhile.
     ageSeconds: loadedAtMs === undefined ? null : Math.max(0, nowMs - loadedAtMs) / 1000,

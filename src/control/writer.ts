@@ -4,7 +4,7 @@
 import { randomUUID } from "node:crypto";
 import type { AuditEntry, GroupSpec, Kind, Meta, Resource, ResourceId, SandboxSpec, ServiceSpec } from "./resource.ts";
 import type { ControlState } from "./state.ts";
-import { StoreUnavailableError } from "./store/store.ts";
+import { CommitTooLargeError, StoreUnavailableError } from "./store/store.ts";
 import type { Store } from "./store/store.ts";
 
 /** A resource as a plan wants it. */
@@ -92,6 +92,10 @@ export class Writer {
           return { revision: result.revision, resources: result.puts };
         }
       } catch (error) {
+        if (error instanceof CommitTooLargeError) {
+          this.#onCommit("refused");
+          return { refused: "invalid", message: error.message };
+        }
         if (!(error instanceof StoreUnavailableError)) throw error;
         this.#onCommit("store-down");
         return { refused: "store-down", message: error.message };

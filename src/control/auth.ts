@@ -1,0 +1,28 @@
+import type { Role } from "../config/control-config.ts";
+
+/** Who asks, and what they may do. */
+export interface Identity {
+  /** Name of a token or of a certificate's subject, as the audit log has it; `anonymous` without authentication. */
+  readonly name: string;
+  readonly role: Role;
+  /** Another control replica: it is told what this one knows by itself, and nothing that others would have to be asked for. */
+  readonly replica: boolean;
+}
+
+/** Decides who somebody is. */
+export interface Authority {
+  /**
+   * `bearer` is the token without the word before it, `certificateName` the common name of a certificate that has been
+   * verified; undefined: none was shown. A token goes before a certificate. `refused` is a sentence for whoever asks, which
+   * gives nothing away.
+   */
+  identify(bearer: string | undefined, certificateName: string | undefined): Identity | { readonly refused: string };
+}
+
+/** Each role may do what those before it may, but for a sidecar, which only follows the table. */
+const ranks: Readonly<Record<Role, number>> = { sidecar: 0, viewer: 1, editor: 2 };
+
+/** Whether somebody with `role` may do what needs `needed`. */
+export function mayAct(role: Role, needed: Role): boolean {
+  return ranks[role] >= ranks[needed];
+}

@@ -1,0 +1,161 @@
+// The other replicas of the control plane: who lives, and what each says when it is asked. Guarantees: asking ends within the time
+// given, and a replica that cannot be asked is an error with a sentence, never a rejection that somebody has to expect elsewhere.
+
+import { Agent as HttpAgent, request as httpRequest } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { ReplicaRecord, Store } from "./store/store.ts";
+
+/** A replica that does not answer by then is not there. */
+const ANSWER_MS = 2_000;
+/** All sidecars of a replica are some megabytes. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+const CONNECTIONS_MAX = 16;
+
+/** What one replica said, or why nothing. */
+export type ReplicaAnswer =
+  | { readonly replica: string; readonly answer: unknown }
+  | { readonly replica: string; readonly why: string };
+
+/** Credentials for the APIs of others. */
+export interface ReplicasOptions {
+  readonly self: ReplicaRecord;
+  /** PEM: authorities that their certificates come from. Absent: those that Node knows. */
+  readonly ca?: string | undefined;
+  /** PEM: shown to those that demand one. */
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+export class Replicas {
+  #self: ReplicaRecord;
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: CONNECTIONS_MAX });
+  readonly #https: HttpsAgent;
+  readonly #listeners = new Set<() => void>();
+  #all: readonly ReplicaRecord[] = [];
+
+  constructor({ self, ca, certificate, key }: ReplicasOptions) {
+    this.#self = self;
+    this.#https = new HttpsAgent({
+      keepAlive: true,
+      maxSockets: CONNECTIONS_MAX,
+      ...(ca === undefined ? {} : { ca }),
+      ...(certificate === undefined || key === undefined ? {} : { cert: certificate, key }),
+    });
+  }
+
+  /** As others see it. */
+  get self(): ReplicaRecord {
+    return this.#self;
+  }
+
+  /** Says in the store that this one lives and where its API is, and hears who else does. */
+  join(store: Pick<Store, "join">, url: string): Promise<void> {
+    this.#self = { ...this.#self, url };
+    return store.join(this.#self, (replicas) => {
+      this.#all = replicas;
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  /** Those beside this one that live as far as the store knows. */
+  others(): readonly ReplicaRecord[] {
+    return this.#all.filter(({ id }) => id !== this.self.id);
+  }
+
+  /** Whether a replica lives, this one included. */
+  lives(id: string): boolean {
+    return id === this.self.id || this.#all.some((one) => one.id === id);
+  }
+
+  /** Called when replicas came or went. Returns what takes the listener off again. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** GET of a path from all others at once. */
+  askAll(path: string, withinMs: number = ANSWER_MS): Promise<readonly ReplicaAnswer[]> {
+    return Promise.all(this.others().map((replica) => this.ask(replica, path, undefined, withinMs)));
+  }
+
+  /** GET of a path, or POST where there is a body; both are JSON. */
+  async ask(replica: ReplicaRecord, path: string, body?: object, withinMs: number = ANSWER_MS): Promise<ReplicaAnswer> {
+    if (replica.url === "") return { replica: replica.id, why: "it has told no URL of its API" };
+    try {
+      return { replica: replica.id, answer: JSON.parse(await this.#fetch(replica, path, body, withinMs)) as unknown };
+    } catch (error) {
+      return { replica: replica.id, why: whyOf(error) };
+    }
+  }
+
+  #fetch({ url, secret }: ReplicaRecord, path: string, body: object | undefined, withinMs: number): Promise<string> {
+    const target = new URL(`${url.replace(/\/+$/u, "")}${path}`);
+    const secured = target.protocol === "https:";
+    const sent = body === undefined ? undefined : JSON.stringify(body);
+    return new Promise((resolve, reject) => {
+      const request = (secured ? httpsRequest : httpRequest)(
+        target,
+        {
+          method: sent === undefined ? "GET" : "POST",
+          agent: secured ? this.#https : this.#http,
+          // Not that of the socket: a peer that sends a byte now and then would never be late.
+          signal: AbortSignal.timeout(withinMs),
+          headers: {
+            authorization: `Bearer ${secret}`,
+            accept: "application/json",
+            ...(sent === undefined ? {} : { "content-type": "application/json" }),
+          },
+        },
+        (response) => {
+          const pieces: Buffer[] = [];
+          let bytes = 0;
+          response.on("error", reject);
+          response.on("data", (piece: Buffer) => {
+            bytes += piece.length;
+            if (bytes > ANSWER_BYTES_MAX) request.destroy(new Error("its answer is too large"));
+            else pieces.push(piece);
+          });
+          response.on("end", () => {
+            const text = Buffer.concat(pieces).toString();
+            if (response.statusCode === 200) resolve(text);
+            else reject(new Error(`it answered with status ${response.statusCode}: ${detailOf(text)}`));
+          });
+        },
+      );
+      request.on("error", reject);
+      request.end(sent);
+    });
+  }
+
+  close(): void {
+    this.#http.destroy();
+    this.#https.destroy();
+    this.#listeners.clear();
+  }
+}
+
+/** The sentence of a problem (RFC 9457), or what there is instead. */
+function detailOf(text: string): string {
+  try {
+    const { detail } = JSON.parse(text) as { readonly detail?: unknown };
+    if (typeof detail === "string") return detail;
+  } catch {
+    // Not from a replica, then.
+  }
+  return text.slice(0, 200).trim();
+}
+
+const causes: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset",
+  ENOTFOUND: "its name does not resolve",
+  EHOSTUNREACH: "host unreachable",
+  ENETUNREACH: "network unreachable",
+};
+
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError" || error.name === "AbortError") return "no answer in time";
+  if (error instanceof SyntaxError) return "its answer is no JSON";
+  return causes[(error as NodeJS.ErrnoException).code ?? ""] ?? error.message;
+}

@@ -1,0 +1,198 @@
+// One replica of the control plane, wired together.
+//
+//   store -> state -> feed -> sidecars            what everybody knows, and who follows it
+//              │               │ activity, answers
+//   people -> API -> writer    └-> traffic, readiness, traces
+//
+// Started from left to right: nobody is let in before the state is known. Closed the other way.
+
+import { randomBytes, randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { getCACertificates } from "node:tls";
+import type { TlsContents } from "../admin/http-server.ts";
+import type { Log } from "../base/log.ts";
+import type { ControlConfig, ServerConfig, StoreConfig } from "../config/control-config.ts";
+import { parseEndpoint } from "../routing/endpoint-name.ts";
+import type { ApiBackend } from "./api/backend.ts";
+import { startApi } from "./api/server.ts";
+import { Credentials } from "./credentials.ts";
+import { startConnections } from "./connect/start-connections.ts";
+import { FeedStats } from "./feed/feed-stats.ts";
+import { startFeedServer } from "./feed/server.ts";
+import type { FeedServer } from "./feed/server.ts";
+import { Sidecars } from "./feed/sidecars.ts";
+import { ControlMetrics } from "./metrics.ts";
+import { startReadiness } from "./readiness/start-readiness.ts";
+import type { ReplicasOptions } from "./replicas.ts";
+import { ControlState } from "./state.ts";
+import { openStore } from "./store/open-store.ts";
+import type { Store } from "./store/store.ts";
+import { Writer } from "./writer.ts";
+
+/** A replica that runs. */
+export interface RunningControl {
+  /** `host:port` as bound. */
+  readonly api: string;
+  readonly feed: string;
+  /** Sends sidecars and machines away, finishes running answers, closes the store. */
+  close(): Promise<void>;
+}
+
+/** Starts; rejects with a sentence when the store cannot be used or an address is taken. */
+export async function startControl(config: ControlConfig, log: Log, version: string): Promise<RunningControl> {
+  /** What has been started, to be closed the other way round. */
+  const started: (() => unknown)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of started.toReversed()) await close();
+  };
+  try {
+    const parts = await start(config, log, version, started);
+    return { ...parts, close: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function start(
+  config: ControlConfig,
+  log: Log,
+  version: string,
+  started: (() => unknown)[],
+): Promise<{ readonly api: string; readonly feed: string }> {
+  const { limits, timeouts } = config;
+  const replica = randomUUID();
+  const state = new ControlState();
+  const stopTelling = state.onReachable(() => tellStore(state, log));
+  const store = await openStoreOf(config.store, log);
+  started.push(stopTelling, () => store.close());
+  await store.open(state);
+  log.info("store open", { store: store.name, revision: state.revision, source: store.source });
+
+  const sidecars = new Sidecars(replica, timeouts.disconnectedMs);
+  const stats = new FeedStats();
+  let feed: FeedServer | undefined;
+  const metrics = new ControlMetrics({ state, sidecars, feed: stats, feedStatus: () => feed?.status() });
+  started.push(() => metrics.close());
+  const writer = new Writer(state, store, (result) => metrics.committed(result));
+
+  const readiness = await startReadiness({
+    ...(await replicaCredentials(config, replica)),
+    store,
+    state,
+    writer,
+    sidecars,
+    log,
+    probeMs: timeouts.probeMs,
+  });
+  started.push(() => readiness.close());
+  const { replicas } = readiness;
+  const authority = new Credentials({ auth: config.auth, replicaSecret: replicas.self.secret, log });
+  await authority.start();
+  started.push(() => authority.close());
+
+  feed = await startFeedServer({
+    config: config.feed,
+    state,
+    source: () => store.source,
+    sidecars,
+    auth: authority,
+    log,
+    streamsMax: limits.streamsMax,
+    drainMs: timeouts.drainMs,
+    stats,
+  });
+  const running = feed;
+  started.push(() => running.close());
+
+  let ending = false;
+  const connections = startConnections({
+    state,
+    writer,
+    replica,
+    host: config.connect.host,
+    ports: config.connect.ports,
+    log,
+    sessionsMax: limits.connectSessionsMax,
+    graceMs: timeouts.connectGraceMs,
+    resourcesMax: limits.resourcesMax,
+    isAlive: (id) => replicas.lives(id),
+  });
+  const backend: ApiBackend = {
+    version,
+    replica,
+    state,
+    writer,
+    authority,
+    limits,
+    store,
+    internal: readiness.internalRoutes,
+    status: (sandbox) => readiness.status(sandbox),
+    wait: (sandbox, what, withinMs, signal) => readiness.wait(sandbox, what, withinMs, signal),
+    sidecars: (everywhere) => readiness.sidecars(everywhere),
+    trace: (id, everywhere) => readiness.trace(id, everywhere),
+    metrics: () => metrics.scrape(),
+    notReady: () => (ending ? ["this replica is ending"] : []),
+    connect: (request, socket, head, identity) => connections.upgrade(request, socket, head, identity),
+  };
+  const tls = await apiTls(config.api);
+  const api = await startApi({ address: config.api.address, backend, log, tls });
+  started.push(
+    () => api.close(),
+    () => connections.close(timeouts.drainMs),
+    () => (ending = true),
+  );
+
+  // Only now: others ask whoever has joined.
+  await readiness.join(config.advertise ?? advertised(config, api.address));
+  return { api: api.address, feed: feed.address };
+}
+
+function tellStore({ storeProblem, revision }: ControlState, log: Log): void {
+  if (storeProblem === "") log.info("the store can be reached", { revision });
+  else log.error(`the store cannot be reached, nothing can be written: ${storeProblem}`, { revision });
+}
+
+async function openStoreOf(config: StoreConfig, log: Log): Promise<Store> {
+  const warn = (message: string): void => log.warn(message);
+  if (config.kind === "file") return openStore(`file:${config.directory}`, { warn });
+  const { endpoints, prefix, tls, username, passwordFile } = config;
+  const text = async (file: string | undefined): Promise<string | undefined> =>
+    file === undefined ? undefined : readFile(file, "utf8");
+  return openStore(`${tls === undefined ? "etcd" : "etcds"}://${endpoints.join(",")}${prefix}`, {
+    warn,
+    etcd: {
+      ca: await text(tls?.ca),
+      certificate: await text(tls?.certificate),
+      key: await text(tls?.key),
+      username,
+      password: (await text(passwordFile))?.trimEnd(),
+    },
+  });
+}
+
+/** Others are let in by a secret that is new with each start. */
+async function replicaCredentials({ api }: ControlConfig, id: string): Promise<ReplicasOptions> {
+  const self = { id, url: "", secret: randomBytes(32).toString("base64url"), startedAt: new Date().toISOString() };
+  const tls = await apiTls(api);
+  if (tls === undefined) return { self };
+  const { certificate, key, ca } = tls;
+  // Replicas have certificates of one authority, or one that they share.
+  const authorities = [...getCACertificates("default"), certificate, ...(ca === undefined ? [] : [ca])];
+  return { self, certificate, key, ca: authorities.join("\n") };
+}
+
+async function apiTls({ tls }: ServerConfig): Promise<TlsContents | undefined> {
+  if (tls === undefined) return undefined;
+  const read = (file: string): Promise<string> => readFile(file, "utf8");
+  const [certificate, key] = await Promise.all([read(tls.certificate), read(tls.key)]);
+  return { certificate, key, ...(tls.clientCa === undefined ? {} : { ca: await read(tls.clientCa) }) };
+}
+
+/** Where others reach this replica when nobody has said so. */
+function advertised({ api }: ControlConfig, address: string): string {
+  const endpoint = parseEndpoint(address, true);
+  const port = "problem" in endpoint ? "" : `:${endpoint.port}`;
+  return `${api.tls === undefined ? "http" : "https"}://${hostname()}${port}`;
+}
