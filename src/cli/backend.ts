@@ -40,3 +40,10 @@ export function adminBackend(source: BackendSource): AdminBackend {
 function beside({ service, sandbox }: ProxyConfig): { readonly service: string; readonly sandbox?: string } {
   return { service, ...(sandbox === undefined ? {} : { sandbox }) };
 }
+
+/** What `GET /ready` says of a process; `open`: its listeners are. */
+export function notReady(draining: boolean, open: boolean, cell: TableCell): readonly NotReadyReason[] {
+  if (draining) return ["draining"];
+  if (cell.current.version === 0) return ["no-table"];
+  return open ? [] : ["starting"];
+}

@@ -18,10 +18,14 @@ export interface OwnTable {
   readonly warnings: readonly Problem[];
 }
 
-/** Compares a good config with its table. A table that is not there only draws a warning: it may be mounted later. */
+/**
+ * Compares a good config with its table, when that is a file. One that is not there only draws a warning: it may be mounted later.
+ */
 export function checkOwnTable(config: ProxyConfig, source: SourceMap): OwnTable {
-  const inside = relative("", config.table.file);
-  const file = inside === "" || inside.startsWith("..") ? config.table.file : inside;
+  const { file: path } = config.table;
+  if (path === undefined) return { problems: [], warnings: [] };
+  const inside = relative("", path);
+  const file = inside === "" || inside.startsWith("..") ? path : inside;
   let content: Buffer;
   try {
     // Reading a pipe would wait for its writer.

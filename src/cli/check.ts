@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
+import { checkControlFiles } from "../config/check-control-files.ts";
 import { checkTlsFiles } from "../config/check-tls-files.ts";
 import { fileKind } from "../config/file-kind.ts";
 import { loadConfig } from "../config/load-config.ts";
+import { loadControlConfig } from "../config/load-control-config.ts";
 import { loadTable } from "../config/load-table.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
@@ -38,8 +40,10 @@ function checkFile(
   const text = bytes.toString("utf8");
   const parsed = parseYaml(text, file);
   if (!parsed.ok) return { ok: false, lines: parsed.problems.map(formatProblem) };
-  // What has fields of neither is judged as a table, the file that is written more often.
-  if (fileKind(parsed.value) === "config") {
+  // What has fields of none is judged as a table, the file that is written more often.
+  const kind = fileKind(parsed.value);
+  if (kind === "control") return checkControl(text, file);
+  if (kind === "config") {
     const result = loadConfig(text, file, process.env);
     if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
     const own = checkOwnTable(result.config, result.source);
@@ -47,7 +51,7 @@ function checkFile(
     const tls = checkTlsFiles(result.config, result.source);
     const unfit = [...tls.problems, ...tls.byTime];
     if (unfit.length > 0) return { ok: false, lines: [...warnings, ...unfit.map(formatProblem)] };
-    if (own.problems.length > 0 && !paths.has(result.config.table.file)) {
+    if (own.problems.length > 0 && !paths.has(result.config.table.file ?? "")) {
       return { ok: false, lines: [...warnings, ...own.problems.map(formatProblem)] };
     }
     const { service, listeners } = result.config;
@@ -59,6 +63,17 @@ function checkFile(
   const { services, sandboxes, groups } = result.counts;
   const summary = `table, ${counted(services, "service")}, ${counted(sandboxes, "sandbox", "sandboxes")}, ${counted(groups, "group")}`;
   return { ok: true, lines: [...result.warnings.map(formatWarning), `${file}: ${summary}: good`] };
+}
+
+function checkControl(text: string, file: string): { readonly ok: boolean; readonly lines: readonly string[] } {
+  const result = loadControlConfig(text, file, process.env);
+  if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
+  const warnings = result.warnings.map(formatWarning);
+  const files = checkControlFiles(result.config, result.source);
+  const unfit = [...files.problems, ...files.byTime];
+  if (unfit.length > 0) return { ok: false, lines: [...warnings, ...unfit.map(formatProblem)] };
+  const { kind } = result.config.store;
+  return { ok: true, lines: [...warnings, `${file}: control config, store ${kind}: good`] };
 }
 
 function formatWarning(problem: Problem): string {

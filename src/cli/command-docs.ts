@@ -1,11 +1,11 @@
-import { allCommands, isGroup } from "./command.ts";
+import { allCommands, isGroup, isWords } from "./command.ts";
 import type { CommandEntry, NamedCommand } from "./command.ts";
 import { commands } from "./commands.ts";
 
 /** The text of docs/commands.md, generated from the definitions that also make help and completions. */
 export function renderCommandDocs(): string {
   const rows = allCommands(commands).map(({ words, info }) => {
-    return `| [\`sidelane ${words}\`](#sidelane-${words.replace(" ", "-")}) | ${info.summary} |`;
+    return `| [\`sidelane ${words}\`](#sidelane-${words.replaceAll(" ", "-")}) | ${info.summary} |`;
   });
   return [
     "# Commands",
@@ -41,7 +41,7 @@ function commandSection({ words, info: command }: NamedCommand): readonly string
   if (command.operand !== undefined || command.flags.length > 0) lines.push("", "| | |", "|---|---|");
   if (command.operand !== undefined) lines.push(`| \`${command.operand.name}\` | ${command.operand.text} |`);
   for (const { flags, text, required, env, completes } of command.flags) {
-    const choices = Array.isArray(completes) ? completes.join(" or ") : "";
+    const choices = isWords(completes) ? completes.join(" or ") : "";
     const more = [choices, required === true ? "required" : "", env === undefined ? "" : `or \`${env}\``].filter(
       Boolean,
     );

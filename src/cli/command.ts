@@ -1,10 +1,18 @@
 // What a command of `sidelane` is. Each flag is defined once, in the command's own definition; parsing, help, completions
 // and docs/commands.md all read that.
 
-/** What a shell may offer for a value. A flag whose words are listed takes no others. */
-export type Completion = "file" | "nothing" | readonly string[];
+/** Names that the control plane knows; a shell asks it for them. */
+export type NameCompletion = `${"sandbox" | "group" | "service"}-names`;
 
-/** One flag, in commander's notation: `--config <file>`; required when `required`. */
+/** What a shell may offer for a value. A flag whose words are listed takes no others. */
+export type Completion = "file" | "nothing" | NameCompletion | readonly string[];
+
+/** Whether these are all the words that count; `Array.isArray` does not narrow read-only arrays. */
+export function isWords(completes: Completion | undefined): completes is readonly string[] {
+  return Array.isArray(completes);
+}
+
+/** One flag, in commander's notation: `--config <file>`, `-f, --file <file>`; required when `required`. */
 export interface Flag {
   readonly flags: string;
   readonly text: string;
@@ -27,7 +35,7 @@ export interface CommandInfo {
   readonly summary: string;
   /** The help's text; what it does and what its exit codes mean here. */
   readonly text: string;
-  /** `<file...>`: at least one, all in `run`'s first argument. */
+  /** `<file...>`: at least one; `[name]`: at most one; `[name...]`. All in `run`'s first argument. */
   readonly operand?: { readonly name: string; readonly text: string; readonly completes: Completion };
   readonly flags: readonly Flag[];
   /** Command lines that work, with what they do. At least one. */

@@ -1,5 +1,9 @@
 import type { CommandEntry, Flag } from "./command.ts";
+import { controlFlags, optionalControlFlags } from "./control-client/access.ts";
 import { keyCommands } from "./key/commands.ts";
+import { groupCommands, sandboxCommands, serviceCommands } from "./resources/commands.ts";
+import { jsonOutputFlag } from "./resources/output-flag.ts";
+import { applyInfo, auditInfo, sidecarsInfo } from "./resources/overview-commands.ts";
 
 const configFlag: Flag = {
   flags: "--config <file>",
@@ -43,12 +47,32 @@ export const commands: readonly CommandEntry[] = [
     run: async (files) => (await import("./check.ts")).check(files),
   },
   {
+    name: "ready",
+    summary: "say whether a sidecar or a control plane takes requests",
+    text:
+      "Asks 'GET /ready' of an admin address or of a control plane's API, for health checks in containers that have no curl. " +
+      "Exits with 0 and says nothing when it is ready, else with 1 and why not.",
+    flags: [
+      {
+        flags: "--admin <address>",
+        text: "host:port or URL; default: 127.0.0.1:15000",
+        env: "SIDELANE_ADMIN_ADDRESS",
+      },
+    ],
+    examples: [
+      { line: "sidelane ready", text: "the sidecar on this machine, or in this container" },
+      { line: "sidelane ready --admin 127.0.0.1:15020", text: "a control plane" },
+    ],
+    run: async (_, { admin }) => (await import("./ready.ts")).ready(...(typeof admin === "string" ? [admin] : [])),
+  },
+  {
     name: "explain",
     summary: "say where a request would go, and why",
     text:
       "Decides as the sidecar would, without a running one, and shows each step. With --config the request comes to the " +
       "config's own service when --service is that or left out, else it goes out to the other one. Without --config it " +
-      "is taken as an outbound one whose key is in the baggage member 'sidelane'.",
+      "is taken as an outbound one whose key is in the baggage member 'sidelane'. With --control the table is the one that " +
+      "the control plane's sidecars get.",
     flags: [
       { flags: "--table <file>", text: "routing table; default: the one that --config names", completes: "file" },
       { flags: "--service <name>", text: "service, or an authority as callers write it" },
@@ -57,6 +81,7 @@ export const commands: readonly CommandEntry[] = [
       { flags: "--caller <address>", text: "who sends the request, to a listener with edge: true" },
       { flags: "--config <file>", text: "proxy config: service, listeners, tenancy", completes: "file" },
       { flags: "--json", text: "print the explanation as JSON" },
+      ...optionalControlFlags,
     ],
     examples: [
       {
@@ -71,9 +96,62 @@ export const commands: readonly CommandEntry[] = [
         line: "sidelane explain --config edge.yaml --path '/?sidelane=pr-7' --caller 203.0.113.9",
         text: "what a share link does for somebody outside",
       },
+      {
+        line: "sidelane explain --control http://control:15020 --service checkout --header 'baggage: sidelane=pr-7'",
+        text: "as the sidecars of a control plane decide now",
+      },
     ],
     run: async (_, flags) => (await import("./explain.ts")).explainCommand(flags),
   },
+  {
+    name: "diff",
+    summary: "say which decisions differ between two tables",
+    text:
+      "Compares two tables by what they do: for every port of every service and every key, and for requests without one, where " +
+      "they go. A table is a file, 'control' for the one of the control plane, or the URL of one. Exits with 0 when every " +
+      "request goes where it went, with 1 when some do not.",
+    operand: { name: "<table...>", text: "the old one and the new one", completes: "file" },
+    flags: [jsonOutputFlag, ...controlFlags],
+    examples: [
+      {
+        line: "sidelane diff control routes.yaml",
+        text: "what 'sidelane apply -f routes.yaml' would change for requests",
+      },
+      { line: "sidelane diff old.yaml new.yaml -o json", text: "two files, for a script" },
+    ],
+    run: async (tables, flags) => (await import("./diff.ts")).diffCommand(tables, flags),
+  },
+  {
+    name: "control",
+    summary: "run the control plane",
+    text:
+      "Keeps services, sandboxes and groups, hands the table to sidecars with table.control, and serves the API that the other " +
+      "commands use. Without --config everything has its default: a directory beside, addresses on loopback, no authentication. " +
+      "Runs until SIGTERM or SIGINT. Exits with 1 when the config is wrong, the store cannot be used, or an address is taken.",
+    flags: [
+      {
+        flags: "--config <file>",
+        text: "control config, see docs/control-configuration.md",
+        env: "SIDELANE_CONTROL_CONFIG",
+        completes: "file",
+      },
+      {
+        flags: "--store <url>",
+        text: "where everything is kept, in place of the config's: file:DIR, or etcd://HOST:PORT,.../PREFIX",
+      },
+    ],
+    examples: [
+      { line: "sidelane control --store file:./sidelane-control", text: "on this machine, kept in a directory" },
+      { line: "sidelane control --config control.yaml", text: "as the file says" },
+    ],
+    run: async (_, flags) => (await import("./control.ts")).control(flags),
+  },
+  sandboxCommands,
+  groupCommands,
+  serviceCommands,
+  applyInfo,
+  sidecarsInfo,
+  auditInfo,
   keyCommands,
   {
     name: "trace",
@@ -87,9 +165,13 @@ export const commands: readonly CommandEntry[] = [
       {
         flags: "--admin <address...>",
         text: "admin addresses of the sidecars, as host:port or URL; may be repeated",
-        required: true,
         repeats: true,
       },
+      ...optionalControlFlags.map((flag) =>
+        flag.flags.startsWith("--control")
+          ? { ...flag, text: `in place of --admin: ${flag.text} for all its sidecars` }
+          : flag,
+      ),
       { flags: "--json", text: "print path and sidecars as JSON" },
       { flags: "--wait", text: "ask again until the trace is there and nothing of it runs, at most 30 s" },
     ],
@@ -101,6 +183,10 @@ export const commands: readonly CommandEntry[] = [
       {
         line: "sidelane trace 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 --admin 127.0.0.1:15000 --wait --json",
         text: "by its traceparent, as soon as it is answered, for a script",
+      },
+      {
+        line: "sidelane trace 4bf92f3577b34da6a3ce929d0e0e4736 --control http://control:15020",
+        text: "through all sidecars that follow a control plane",
       },
     ],
     run: async ([id], flags) => (await import("./trace/command.ts")).traceCommand(id ?? "", flags),

@@ -1,7 +1,8 @@
-// Completion scripts, written out from the command definitions: nothing runs when a shell completes.
+// Completion scripts, written out from the command definitions: nothing runs when a shell completes, but for names that the
+// control plane knows. For these it is asked, as by `sidelane sandbox list -o name`, and briefly: nobody waits for a Tab.
 
-import { MisuseError, allCommands, isGroup } from "./command.ts";
-import type { CommandEntry, CommandGroup, CommandInfo, Completion, Flag } from "./command.ts";
+import { MisuseError, allCommands, isGroup, isWords } from "./command.ts";
+import type { CommandEntry, CommandGroup, CommandInfo, Completion, Flag, NameCompletion } from "./command.ts";
 
 const shells: Readonly<Record<string, (commands: readonly CommandEntry[]) => string>> = { bash, zsh, fish };
 
@@ -15,18 +16,36 @@ export function completionScript(shell: string, commands: readonly CommandEntry[
 interface Part {
   /** `--config` */
   readonly long: string;
+  /** `-f`, "" without. */
+  readonly short: string;
   readonly takesValue: boolean;
   readonly text: string;
   readonly completes: Completion;
 }
 
 function partOf(flag: Flag): Part {
-  const [long = "", value] = flag.flags.split(" ");
-  return { long, takesValue: value !== undefined, text: flag.text, completes: flag.completes ?? "nothing" };
+  const [long = ""] = /--[\w-]+/u.exec(flag.flags) ?? [];
+  const [short = ""] = /^-\w/u.exec(flag.flags) ?? [];
+  return { long, short, takesValue: /[<[]/u.test(flag.flags), text: flag.text, completes: flag.completes ?? "nothing" };
 }
 
-const help: Part = { long: "--help", takesValue: false, text: "print help", completes: "nothing" };
-const version: Part = { long: "--version", takesValue: false, text: "print the version", completes: "nothing" };
+/** How long a shell waits for names. */
+const NAMES_WITHIN = "1s";
+
+/** The command line that prints them; what goes wrong is nothing that a Tab should print. */
+function namesCommand(completes: NameCompletion): string {
+  const [kind = ""] = completes.split("-");
+  return `sidelane ${kind} list -o name --within ${NAMES_WITHIN} 2>/dev/null`;
+}
+
+const help: Part = { long: "--help", short: "-h", takesValue: false, text: "print help", completes: "nothing" };
+const version: Part = {
+  long: "--version",
+  short: "-V",
+  takesValue: false,
+  text: "print the version",
+  completes: "nothing",
+};
 
 function partsOf(command: CommandInfo): readonly Part[] {
   return [...command.flags.map(partOf), help];
@@ -42,10 +61,11 @@ function bash(commands: readonly CommandEntry[]): string {
   /** What stands behind which `command --flag`, one line for each way of completing. */
   const values = new Map<string, string[]>();
   for (const { words, info } of all) {
-    for (const { long, takesValue, completes } of partsOf(info)) {
+    for (const { long, short, takesValue, completes } of partsOf(info)) {
       if (!takesValue) continue;
       const action = bashAction(completes);
-      values.set(action, [...(values.get(action) ?? []), `"${words} ${long}"`]);
+      const both = [long, short].filter(Boolean).map((flag) => `"${words} ${flag}"`);
+      values.set(action, [...(values.get(action) ?? []), ...both]);
     }
   }
   const flagCases = [...values].map(([action, flags]) => `    ${flags.join("|")}) ${action}; return ;;`);
@@ -54,9 +74,9 @@ function bash(commands: readonly CommandEntry[]): string {
       .map(({ long }) => long)
       .join(" ");
     const completes = info.operand?.completes;
-    const offered = [Array.isArray(completes) ? completes.join(" ") : "", flags].filter(Boolean).join(" ");
-    const files = completes === "file" ? " _sidelane_files" : "";
-    return `    "${words}") COMPREPLY=($(compgen -W "${offered}" -- "$word"))${files === "" ? "" : `;${files}`} ;;`;
+    const offered = [isWords(completes) ? completes.join(" ") : "", flags].filter(Boolean).join(" ");
+    const more = completes === "file" ? "; _sidelane_files" : isNames(completes) ? namesUnlessFlag(completes) : "";
+    return `    "${words}") COMPREPLY=($(compgen -W "${offered}" -- "$word"))${more} ;;`;
   });
   const groupCases = groups.map(
     ({ name, commands: members }) =>
@@ -91,8 +111,18 @@ complete -F _sidelane sidelane
 `;
 }
 
+function isNames(completes: Completion | undefined): completes is NameCompletion {
+  return typeof completes === "string" && completes.endsWith("-names");
+}
+
+/** Whoever has begun a flag wants no names, and should not have to wait for them. */
+function namesUnlessFlag(completes: NameCompletion): string {
+  return `; [[ $word == -* ]] || COMPREPLY+=($(compgen -W "$(${namesCommand(completes)})" -- "$word"))`;
+}
+
 function bashAction(completes: Completion): string {
   if (completes === "file") return "_sidelane_files";
+  if (isNames(completes)) return `COMPREPLY=($(compgen -W "$(${namesCommand(completes)})" -- "$word"))`;
   return completes === "nothing" ? "COMPREPLY=()" : `COMPREPLY=($(compgen -W "${completes.join(" ")}" -- "$word"))`;
 }
 
@@ -132,19 +162,22 @@ function zshCommand(command: CommandEntry, indent: string): string {
   if (isGroup(command)) return `\n${zshLevel(command.commands, [help], indent)}`;
   const { operand } = command;
   const rest =
-    operand === undefined ? [] : [`'*:${operand.name.replace(/[<>.]/gu, "")}:${zshAction(operand.completes)}'`];
+    operand === undefined ? [] : [`'*:${operand.name.replace(/[<>.[\]]/gu, "")}:${zshAction(operand.completes)}'`];
   return ` _arguments ${[...zshSpecs(partsOf(command)), ...rest].join(" ")}`;
 }
 
 function zshSpecs(parts: readonly Part[]): readonly string[] {
-  return parts.map(({ long, text, takesValue, completes }) => {
+  return parts.map(({ long, short, text, takesValue, completes }) => {
     const value = takesValue ? `:value:${zshAction(completes)}` : "";
-    return `'*${long}[${escapeZsh(text)}]${value}'`;
+    const name = short === "" ? `'*${long}` : `'*'{${short},${long}}'`;
+    return `${name}[${escapeZsh(text)}]${value}'`;
   });
 }
 
 function zshAction(completes: Completion): string {
   if (completes === "file") return "_files";
+  // Braces: run when asked for.
+  if (isNames(completes)) return `{local -a names=(\${(f)"$(${namesCommand(completes)})"}); compadd -a names}`;
   return completes === "nothing" ? "" : `(${completes.join(" ")})`;
 }
 
@@ -158,8 +191,9 @@ function fish(commands: readonly CommandEntry[]): string {
     "complete -c sidelane -f",
     ...fishNames("__fish_use_subcommand", commands),
   ];
-  for (const { long, text } of [help, version]) {
-    lines.push(`complete -c sidelane -n __fish_use_subcommand -l ${long.slice(2)} -d ${quoteFish(text)}`);
+  for (const { long, short, text } of [help, version]) {
+    const names = `-s ${short.slice(1)} -l ${long.slice(2)}`;
+    lines.push(`complete -c sidelane -n __fish_use_subcommand ${names} -d ${quoteFish(text)}`);
   }
   for (const command of commands) {
     const seen = `__fish_seen_subcommand_from ${command.name}`;
@@ -183,18 +217,22 @@ function fishGroup(seen: string, { commands }: CommandGroup): readonly string[] 
 
 function fishCommand(seen: string, command: CommandInfo): readonly string[] {
   const when = `-n ${quoteFish(seen)}`;
-  const lines = partsOf(command).map(({ long, text, takesValue, completes }) => {
+  const lines = partsOf(command).map(({ long, short, text, takesValue, completes }) => {
     const value = takesValue ? fishAction(completes) : "";
-    return `complete -c sidelane ${when} -l ${long.slice(2)}${value} -d ${quoteFish(text)}`;
+    const names = `${short === "" ? "" : `-s ${short.slice(1)} `}-l ${long.slice(2)}`;
+    return `complete -c sidelane ${when} ${names}${value} -d ${quoteFish(text)}`;
   });
   const completes = command.operand?.completes;
   if (completes === "file") lines.push(`complete -c sidelane ${when} -F`);
-  else if (Array.isArray(completes)) lines.push(`complete -c sidelane ${when} -a ${quoteFish(completes.join(" "))}`);
+  else if (isNames(completes))
+    lines.push(`complete -c sidelane ${when} -a ${quoteFish(`(${namesCommand(completes)})`)}`);
+  else if (isWords(completes)) lines.push(`complete -c sidelane ${when} -a ${quoteFish(completes.join(" "))}`);
   return lines;
 }
 
 function fishAction(completes: Completion): string {
   if (completes === "file") return " -r -F";
+  if (isNames(completes)) return ` -x -a ${quoteFish(`(${namesCommand(completes)})`)}`;
   return completes === "nothing" ? " -x" : ` -x -a ${quoteFish(completes.join(" "))}`;
 }
 

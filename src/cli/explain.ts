@@ -1,9 +1,10 @@
 import { styleText } from "node:util";
 import { loadConfig } from "../config/load-config.ts";
-import { loadTable } from "../config/load-table.ts";
+import { loadTable, tableDigest } from "../config/load-table.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
+import { compile } from "../routing/compile.ts";
 import { CompiledTable } from "../routing/compiled-table.ts";
 import type { Explanation } from "../routing/explain.ts";
 import { explanationText } from "../routing/explain-text.ts";
@@ -19,18 +20,53 @@ export async function explainCommand(flags: FlagValues): Promise<ExitCode> {
   const asked = parseAsked(flags);
   const configFile = flags["config"] as string | undefined;
   const config = configFile === undefined ? undefined : readConfig(configFile);
-  const tableFile = (flags["table"] as string | undefined) ?? config?.table.file;
-  if (tableFile === undefined) {
+  const { table, source } = await tableOf(flags, config);
+  const explanation = config === undefined ? explainWithout(table, asked) : explainAsConfigured(config, table, asked);
+  if (flags["json"] === true) {
+    const whole = source === undefined ? explanation : { ...explanation, source };
+    process.stdout.write(`${JSON.stringify(whole, null, 2)}\n`);
+    return 0;
+  }
+  process.stdout.write(explanationText(explanation, paint));
+  if (source !== undefined) {
+    process.stdout.write(`     ${"source".padEnd(11)}control plane ${source.control}, revision ${source.revision}\n`);
+  }
+  return 0;
+}
+
+/** The table that is asked, and whose it is if it is not a file. */
+interface AskedTable {
+  readonly table: CompiledTable;
+  readonly source?: { readonly control: string; readonly revision: number };
+}
+
+async function tableOf(flags: FlagValues, config: ProxyConfig | undefined): Promise<AskedTable> {
+  const { control, table: file } = flags;
+  if (control !== undefined && file !== undefined) {
     throw new MisuseError(
-      "error: name the routing table with --table <file>, or a config that does with --config <file>",
+      "error: --table and --control name two tables, give one of them; to compare them: sidelane diff",
     );
   }
-  const table = readTable(tableFile);
-  const explanation = config === undefined ? explainWithout(table, asked) : explainAsConfigured(config, table, asked);
-  process.stdout.write(
-    flags["json"] === true ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation, paint),
+  if (control !== undefined) return tableOfControl(flags);
+  const tableFile = typeof file === "string" ? file : config?.table.file;
+  if (tableFile !== undefined) return { table: readTable(tableFile) };
+  throw new MisuseError(
+    "error: name the routing table with --table <file>, a config that does with --config <file>, or the control plane with --control",
   );
-  return 0;
+}
+
+/** Compiled here, and asked as a sidecar asks its own. Loaded when needed: a client brings TLS along. */
+async function tableOfControl(flags: FlagValues): Promise<AskedTable> {
+  const [{ controlAccess }, { ControlClient }, { controlTable }] = await Promise.all([
+    import("./control-client/access.ts"),
+    import("./control-client/client.ts"),
+    import("./control-client/control-table.ts"),
+  ]);
+  const access = controlAccess(flags);
+  const { document, revision } = await controlTable(new ControlClient(access));
+  const text = JSON.stringify(document);
+  const image = compile(document, { low: 1, high: 2 });
+  return { table: new CompiledTable(image, revision, tableDigest(text)), source: { control: access.url, revision } };
 }
 
 const paint = {

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import type { ListenerConfig, ProxyConfig, TenancyConfig } from "../config/proxy-config.ts";
+import { isPartialTable } from "../config/table-scope.ts";
 import { carrierOf } from "../routing/carrier.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
 import { explain, isInTable } from "../routing/explain.ts";
@@ -44,6 +45,7 @@ export function explainWith(config: ProxyConfig, table: CompiledTable, asked: As
       self: inbound !== undefined && sandbox !== undefined,
       onUnknownKey: tenancy.onUnknownKey,
       service: config.service,
+      isPartial: isPartialTable(config),
       ...(sandbox === undefined ? {} : { sandbox }),
     },
     service: inbound === undefined ? (service ?? config.service) : config.service,

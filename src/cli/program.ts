@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { isGroup } from "./command.ts";
+import { isGroup, isWords } from "./command.ts";
 import type { CommandEntry, ExitCode, Flag, FlagValues } from "./command.ts";
 
 /** Where a help text goes; tests catch it. */
@@ -61,7 +61,7 @@ export function buildProgram(
 function toOption(flag: Flag): Option {
   const option = new Option(flag.flags, flag.required === true ? `${flag.text} (required)` : flag.text);
   if (flag.env !== undefined) option.env(flag.env);
-  if (Array.isArray(flag.completes)) option.choices(flag.completes);
+  if (isWords(flag.completes)) option.choices(flag.completes);
   if (flag.repeats === true) {
     option.argParser((value: string, list: readonly string[] | undefined) => [...(list ?? []), value]);
   }

@@ -20,7 +20,7 @@ export async function proxy(file: string): Promise<ExitCode> {
   // Several workers are rare, and their supervisor is only loaded when they are wanted.
   const start = config.workers === 1 ? startSingle : (await import("./supervise.ts")).startSupervisor;
   try {
-    return await runUntilSignal((stop) => start(config, log, stop, preloaded), log);
+    return await runUntilSignal((stop, signal) => start(config, log, stop, signal, preloaded), log);
   } catch (error) {
     if (!(error instanceof Error) || isBug(error)) throw error;
     throw new RefusedError(error.message);
@@ -28,6 +28,6 @@ export async function proxy(file: string): Promise<ExitCode> {
 }
 
 /** A bug shows its stack; a bad table or an address that is taken does not. */
-function isBug(error: Error): boolean {
+export function isBug(error: Error): boolean {
   return [TypeError, RangeError, ReferenceError, AssertionError].some((kind) => error instanceof kind);
 }

@@ -1,11 +1,11 @@
 import type { Log } from "../base/log.ts";
 import type { ExitCode } from "./command.ts";
 
-/** A proxy that runs: in this process, or in workers. */
+/** A proxy, in this process or in workers, or a control replica. */
 export interface Running {
-  /** `host:port` as bound: of each listener by name, of the admin server, and of the port for the app if there is one. */
+  /** `host:port` as bound: of each listener by name, of a proxy's admin server, and of the port for the app if there is one. */
   readonly listeners: Readonly<Record<string, string>>;
-  readonly admin: string;
+  readonly admin: string | undefined;
   readonly ownership: string | undefined;
   /** Readiness fails at once; resolves when running exchanges have finished or their time is up, and all is closed. */
   drain(): Promise<void>;
@@ -13,20 +13,21 @@ export interface Running {
 
 /**
  * Starts, tells a parent process over IPC what was bound, and runs until SIGTERM, SIGINT, the loss of that parent, or `stop`
- * (POST /drain). Then drains. A second signal ends the process at once.
+ * (POST /drain). Then drains. A second signal ends the process at once. `start` may give up, and resolve with undefined, when its
+ * signal says that it has been told to stop.
  */
 export async function runUntilSignal(
-  start: (stop: (why: string) => void) => Promise<Running>,
+  start: (stop: (why: string) => void, signal: AbortSignal) => Promise<Running | undefined>,
   log: Log,
 ): Promise<ExitCode> {
   const ending = Promise.withResolvers<string>();
-  let stopping = false;
+  const stopping = new AbortController();
   const stop = (why: string): void => {
-    stopping = true;
     ending.resolve(why);
+    stopping.abort();
   };
   const onSignal = (signal: string): void => {
-    if (stopping) {
+    if (stopping.signal.aborted) {
       log.warn("second signal, ending at once", { signal });
       process.exit(1);
     }
@@ -40,9 +41,13 @@ export async function runUntilSignal(
   if (process.send !== undefined && !process.connected) stop("the parent process is gone");
 
   try {
-    const running = await start(stop);
+    const running = await start(stop, stopping.signal);
+    if (running === undefined) {
+      log.info("ended before anything was served", { why: await ending.promise });
+      return 0;
+    }
     const { listeners, admin, ownership } = running;
-    const own = { admin, ...(ownership === undefined ? {} : { ownership }) };
+    const own = { ...(admin === undefined ? {} : { admin }), ...(ownership === undefined ? {} : { ownership }) };
     log.info("listening", { ...listeners, ...own });
     process.send?.({ kind: "listening", listeners, ...own });
 

@@ -1,8 +1,8 @@
-import { createRequire } from "node:module";
 import { CommanderError } from "commander";
 import { MisuseError, RefusedError } from "./command.ts";
 import type { ExitCode } from "./command.ts";
 import { commands } from "./commands.ts";
+import { packageVersion } from "./package-version.ts";
 import { buildProgram } from "./program.ts";
 
 /** Columns of help where the terminal does not say: pipes, and the golden files. */
@@ -28,10 +28,4 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
     process.stderr.write(`${error.message}\n`);
     return error instanceof MisuseError ? 2 : 1;
   }
-}
-
-/** The version of package.json, which stands at the same place beside src/ and dist/. */
-function packageVersion(): string {
-  const manifest = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
-  return manifest.version;
 }

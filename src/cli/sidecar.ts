@@ -3,22 +3,28 @@ import type { ConnectionsReport } from "../admin/backend.ts";
 import { connectionsReport } from "./connections-report.ts";
 import type { Log } from "../base/log.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
+import type { SandboxUses } from "../proxy/endpoints/sandbox-uses.ts";
 import { startProxy } from "../proxy/start.ts";
 import type { RunningProxy } from "../proxy/start.ts";
 import type { CompiledTable } from "../routing/compiled-table.ts";
 import { TableCell } from "../routing/table-cell.ts";
 import { type PreloadedTable, TableFileSource } from "../table/file-source.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
+import type { TableSource } from "../table/table-source.ts";
 import type { SpanRecorder } from "../telemetry/spans/recorder.ts";
 import { Telemetry } from "../telemetry/metrics.ts";
 
-/** The data plane of one process: table, proxy and numbers, wired together. */
+/** The data plane of one process: table, proxy and numbers, wired together. It serves once it is open. */
 export interface Sidecar {
   readonly cell: TableCell;
-  readonly source: TableFileSource;
+  readonly source: TableSource;
   readonly telemetry: Telemetry;
-  readonly proxy: RunningProxy;
   connections(): ConnectionsReport;
+  /**
+   * Waits for the first table, however long that takes, then opens the listeners; tells what they are bound to, by name. Rejects
+   * with a message for people when the table is bad or an address cannot be bound, and after `close()`.
+   */
+  open(): Promise<ReadonlyMap<string, string>>;
   /** Lets running exchanges finish, at most as long as the config allows, then closes everything. */
   drain(): Promise<void>;
   /** Closes everything at once. */
@@ -38,55 +44,100 @@ export interface SidecarOptions {
   readonly preloaded?: PreloadedTable | undefined;
 }
 
-/** Starts it; rejects with a message for people when the table is bad or an address cannot be bound. */
-export async function startSidecar(config: ProxyConfig, log: Log, options: SidecarOptions = {}): Promise<Sidecar> {
+/** Makes one; rejects with a message for people. */
+export async function prepareSidecar(config: ProxyConfig, log: Log, options: SidecarOptions = {}): Promise<Sidecar> {
   const telemetry = new Telemetry({
     sandboxLabelsMax: config.limits.sandboxLabelsMax,
     grpcMethodLabelsMax: config.limits.grpcMethodLabelsMax,
     journalEntriesMax: config.limits.journalEntriesMax,
   });
-  const { cell, source } = followTable(config, log, telemetry, options.preloaded);
+  let proxy: RunningProxy | undefined;
+  let closed = false;
   let accessLog: AccessLog | undefined;
   let spans: SpanRecorder | undefined;
-  const closeRest = async (): Promise<void> => {
-    await Promise.all([source.close(), accessLog?.close(), spans?.close()]);
+  let followed: FollowedTable | undefined;
+  const close = async (): Promise<void> => {
+    closed = true;
+    await proxy?.close();
+    await Promise.all([followed?.source.close(), accessLog?.close(), spans?.close()]);
     telemetry.close();
   };
   try {
+    followed = await followTable(config, log, telemetry, {
+      preloaded: options.preloaded,
+      routes: true,
+      keeps: options.shared === undefined,
+    });
     accessLog = openAccessLog(config, log);
     spans = await openSpans(config, log, telemetry);
-    await source.start();
-    const recorded = spans === undefined ? {} : { spans };
-    const proxy = await startProxy(config, { cell, telemetry, accessLog, log, ...recorded, ...options.shared });
-    const close = async (): Promise<void> => {
-      await proxy.close();
-      await closeRest();
-    };
-    return {
-      cell,
-      source,
-      telemetry,
-      proxy,
-      connections: () => connectionsReport(proxy.connections(), proxy.addresses),
-      async drain() {
-        await proxy.drain();
-        await close();
-      },
-      close,
-    };
   } catch (error) {
-    await closeRest();
+    await close();
     throw error;
   }
+  const { cell, source, uses } = followed;
+  const recorded = spans === undefined ? {} : { spans };
+  const counted = uses === undefined ? {} : { uses };
+  return {
+    cell,
+    source,
+    telemetry,
+    connections: () => (proxy === undefined ? NO_CONNECTIONS : connectionsReport(proxy.connections(), proxy.addresses)),
+    async open() {
+      await source.start();
+      const started = await startProxy(config, {
+        cell,
+        telemetry,
+        accessLog,
+        log,
+        ...recorded,
+        ...counted,
+        ...options.shared,
+      });
+      if (closed) {
+        await started.close();
+        throw new Error("stopped before the listeners were open");
+      }
+      proxy = started;
+      followed.opened(started.addresses);
+      return started.addresses;
+    },
+    async drain() {
+      source.goodbye();
+      await proxy?.drain();
+      await close();
+    },
+    close,
+  };
 }
 
-/** A cell that follows the config's table file once the source is started; numbers about it go to `telemetry`. */
-export function followTable(
+const NO_CONNECTIONS: ConnectionsReport = { listeners: [], endpoints: [], certificates: [], signingKeys: [] };
+
+/** How a process follows the table. */
+export interface FollowOptions {
+  readonly preloaded?: PreloadedTable | undefined;
+  /** Whether requests are routed by it here. */
+  readonly routes: boolean;
+  /** Whether this process writes the table that is kept for the next start. */
+  readonly keeps: boolean;
+}
+
+/** A cell that follows the config's table once the source is started. */
+export interface FollowedTable {
+  readonly cell: TableCell;
+  readonly source: TableSource;
+  /** Where it is counted which sandboxes are in use; undefined when nobody wants to know. */
+  readonly uses: SandboxUses | undefined;
+  /** The listeners are open: listener name -> address as bound. */
+  opened(addresses: ReadonlyMap<string, string>): void;
+}
+
+/** Numbers about the table go to `telemetry`. */
+export async function followTable(
   config: ProxyConfig,
   log: Log,
   telemetry: Telemetry,
-  preloaded?: PreloadedTable,
-): { readonly cell: TableCell; readonly source: TableFileSource } {
+  options: FollowOptions,
+): Promise<FollowedTable> {
   const cell = new TableCell();
   cell.onPublish((table) => {
     telemetry.tablePublished(table.version);
@@ -94,11 +145,17 @@ export function followTable(
     warnOfUnknownTls(config, table, log);
     void forgetSandboxes(cell, table, telemetry);
   });
+  if (config.table.file === undefined) {
+    // gRPC and its messages are 15 MB: those pay who have a control plane.
+    const { followControl } = await import("./follow-control.ts");
+    return followControl(config, config.table, cell, log, telemetry, options);
+  }
+  const { preloaded } = options;
   const source = new TableFileSource(
     { file: config.table.file, pollMs: config.timeouts.tablePollMs, bytesMax: config.limits.tableBytesMax },
     { cell, log, onReload: (result) => telemetry.recordTableReload(result), preloaded },
   );
-  return { cell, source };
+  return { cell, source, uses: undefined, opened: () => {} };
 }
 
 /** A service or port that the table does not know is never chosen by any key, and nothing else would say so. */

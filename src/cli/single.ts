@@ -1,27 +1,35 @@
+import type { HttpServer } from "../admin/http-server.ts";
 import { startAdmin } from "../admin/server.ts";
 import type { Log } from "../base/log.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { PreloadedTable } from "../table/file-source.ts";
 import { NO_JOURNAL } from "../telemetry/journal-entry.ts";
 import { mergeLostKeys } from "../telemetry/lost-keys.ts";
-import { adminBackend } from "./backend.ts";
+import { adminBackend, notReady } from "./backend.ts";
 import { openOwnership } from "./ownership.ts";
+import { sayWaiting, unlessAborted } from "./first-table.ts";
 import type { Running } from "./run-until-signal.ts";
-import { startSidecar } from "./sidecar.ts";
+import { prepareSidecar } from "./sidecar.ts";
 
-/** The whole sidecar in this process: `workers: 1`. `stop` is called by POST /drain. */
+/**
+ * The whole sidecar in this process: `workers: 1`. `stop` is called by POST /drain. The admin server is up first: waiting for a
+ * first table may take long, and /ready says so. Undefined when `signal` ends the waiting.
+ */
 export async function startSingle(
   config: ProxyConfig,
   log: Log,
   stop: (why: string) => void,
+  signal: AbortSignal,
   preloaded?: PreloadedTable,
-): Promise<Running> {
+): Promise<Running | undefined> {
+  let open = false;
   let draining = false;
-  const sidecar = await startSidecar(config, log, { preloaded });
+  const sidecar = await prepareSidecar(config, log, { preloaded });
+  const { cell } = sidecar;
   const backend = adminBackend({
     config,
-    cell: sidecar.cell,
-    notReady: () => (draining ? ["draining"] : sidecar.cell.current.version === 0 ? ["no-table"] : []),
+    cell,
+    notReady: () => notReady(draining, open, cell),
     metrics: () => sidecar.telemetry.scrape(),
     tableStatus: () => sidecar.source.status(),
     connections: () => sidecar.connections(),
@@ -32,23 +40,30 @@ export async function startSingle(
       stop("POST /drain");
     },
   });
-  const ownership = await openOwnership(config, sidecar.cell, log).catch(async (error: unknown) => {
-    await sidecar.close();
+  let admin: HttpServer | undefined;
+  try {
+    const { address } = (admin = await startAdmin(config.admin.address, backend, log));
+    sayWaiting(config, log, address);
+    const addresses = await unlessAborted(signal, sidecar.open(), () => sidecar.close());
+    if (addresses === undefined) {
+      await admin.close();
+      return undefined;
+    }
+    const ownership = await openOwnership(config, cell, log);
+    open = true;
+    return {
+      listeners: Object.fromEntries(addresses),
+      admin: address,
+      ownership: ownership?.address,
+      async drain() {
+        draining = true;
+        ownership?.drain();
+        await sidecar.drain();
+        await Promise.all([admin?.close(), ownership?.close()]);
+      },
+    };
+  } catch (error) {
+    await Promise.all([sidecar.close(), admin?.close()]);
     throw error;
-  });
-  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
-    await Promise.all([sidecar.close(), ownership?.close()]);
-    throw error;
-  });
-  return {
-    listeners: Object.fromEntries(sidecar.proxy.addresses),
-    admin: admin.address,
-    ownership: ownership?.address,
-    async drain() {
-      draining = true;
-      ownership?.drain();
-      await sidecar.drain();
-      await Promise.all([admin.close(), ownership?.close()]);
-    },
-  };
+  }
 }

@@ -5,6 +5,7 @@ import { arrayBuffer } from "node:stream/consumers";
 import { checkTlsFiles } from "../config/check-tls-files.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { formatProblem } from "../config/problem.ts";
+import type { ProxyConfig } from "../config/proxy-config.ts";
 import { loadBytes } from "../table/load-bytes.ts";
 import { partsOf } from "../table/load-off-loop.ts";
 import { readTableFile } from "../table/read-file.ts";
@@ -22,14 +23,17 @@ else if (tls !== undefined && tls.problems.length > 0) {
   // A certificate that has expired is no reason to serve nobody: a restart must not make more of it than it was.
   const warnings = [...loaded.warnings, ...(tls?.byTime ?? [])].map(formatProblem);
   const table = config.table.file;
-  const read = await readTableFile(table, config.limits.tableBytesMax);
+  if (table === undefined) write({ ok: true, config, warnings, fingerprint: "" });
+  else await loadFile(config, table, warnings);
+}
+
+async function loadFile(config: ProxyConfig, file: string, warnings: readonly string[]): Promise<void> {
+  const read = await readTableFile(file, config.limits.tableBytesMax);
   const { fingerprint } = read;
-  if (!read.ok) write({ ok: true, config, warnings, fingerprint });
-  else {
-    const { head, image } = partsOf(loadBytes({ file: table, bytes: read.bytes, knownDigests: [] }));
-    write({ ok: true, config, warnings, fingerprint, table: head });
-    process.stdout.write(image);
-  }
+  if (!read.ok) return write({ ok: true, config, warnings, fingerprint });
+  const { head, image } = partsOf(loadBytes({ file, bytes: read.bytes, knownDigests: [] }));
+  write({ ok: true, config, warnings, fingerprint, table: head });
+  process.stdout.write(image);
 }
 
 function write(head: StartUpHead): void {

@@ -17,7 +17,7 @@ export type StartUpHead =
       readonly config: ProxyConfig;
       readonly warnings: readonly string[];
       readonly fingerprint: string;
-      /** Absent when the file could not be read: the table source says why, better. */
+      /** Absent when the file could not be read (the table source says why, better), and when the table comes from elsewhere. */
       readonly table?: ChildHead;
     };
 

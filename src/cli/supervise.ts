@@ -10,6 +10,7 @@ import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { HttpServer } from "../admin/http-server.ts";
 import { startAdmin } from "../admin/server.ts";
 import type { ConnectionsReport } from "../admin/backend.ts";
 import type { Log } from "../base/log.ts";
@@ -20,7 +21,8 @@ import type { JournalFilter, JournalReport } from "../telemetry/journal-entry.ts
 import { mergeLostKeys } from "../telemetry/lost-keys.ts";
 import type { LostKeysReport } from "../telemetry/lost-keys.ts";
 import { Telemetry } from "../telemetry/metrics.ts";
-import { adminBackend } from "./backend.ts";
+import { adminBackend, notReady } from "./backend.ts";
+import { sayWaiting, unlessAborted } from "./first-table.ts";
 import { mergeConnections } from "./merge-connections.ts";
 import { openOwnership } from "./ownership.ts";
 import { mergeJournals } from "./merge-journals.ts";
@@ -50,25 +52,31 @@ interface Worker {
   connections: ConnectionsReport | undefined;
 }
 
-/** Starts the workers and the admin server; rejects when the first worker cannot start. */
-export async function startSupervisor(config: ProxyConfig, log: Log, stop: (why: string) => void): Promise<Running> {
+/**
+ * Starts the admin server and the workers; rejects when the first worker cannot start. Undefined when `signal` ends the waiting
+ * for a first table.
+ */
+export async function startSupervisor(
+  config: ProxyConfig,
+  log: Log,
+  stop: (why: string) => void,
+  signal: AbortSignal,
+): Promise<Running | undefined> {
   const supervisor = new Supervisor(config, log);
+  let open = false;
   let draining = false;
-  // A table of its own, for questions about it; the log about it is the workers'.
-  const { cell, source } = followTable(
+  // A table of its own, for questions about it. The log about a file is the workers'; a control plane may have to be waited for
+  // before there are any.
+  const { cell, source } = await followTable(
     config,
-    silentLog,
+    config.table.control === undefined ? silentLog : log,
     new Telemetry({ sandboxLabelsMax: 0, processMetrics: false }),
+    { routes: false, keeps: true },
   );
-  await source.start();
-  const listeners = await supervisor.start().catch(async (error: unknown) => {
-    await source.close();
-    throw error;
-  });
   const backend = adminBackend({
     config,
     cell,
-    notReady: () => (draining ? ["draining"] : supervisor.size === 0 ? ["starting"] : []),
+    notReady: () => notReady(draining, open && supervisor.size > 0, cell),
     metrics: () => supervisor.metrics(),
     tableStatus: () => supervisor.tableStatus(source.status()),
     connections: () => supervisor.connections(),
@@ -79,25 +87,40 @@ export async function startSupervisor(config: ProxyConfig, log: Log, stop: (why:
       stop("POST /drain");
     },
   });
-  const ownership = await openOwnership(config, cell, log).catch(async (error: unknown) => {
+  const close = async (): Promise<void> => {
     await Promise.all([supervisor.drain(), source.close()]);
-    throw error;
-  });
-  const admin = await startAdmin(config.admin.address, backend, log).catch(async (error: unknown) => {
-    await Promise.all([supervisor.drain(), source.close(), ownership?.close()]);
-    throw error;
-  });
-  return {
-    listeners,
-    admin: admin.address,
-    ownership: ownership?.address,
-    async drain() {
-      draining = true;
-      ownership?.drain();
-      await supervisor.drain();
-      await Promise.all([admin.close(), source.close(), ownership?.close()]);
-    },
   };
+  let admin: HttpServer | undefined;
+  try {
+    const { address } = (admin = await startAdmin(config.admin.address, backend, log));
+    sayWaiting(config, log, address);
+    const listeners = await unlessAborted(
+      signal,
+      source.start().then(() => supervisor.start()),
+      close,
+    );
+    if (listeners === undefined) {
+      await admin.close();
+      return undefined;
+    }
+    const ownership = await openOwnership(config, cell, log);
+    open = true;
+    return {
+      listeners,
+      admin: address,
+      ownership: ownership?.address,
+      async drain() {
+        draining = true;
+        ownership?.drain();
+        source.goodbye();
+        await supervisor.drain();
+        await Promise.all([admin?.close(), source.close(), ownership?.close()]);
+      },
+    };
+  } catch (error) {
+    await Promise.all([close(), admin?.close()]);
+    throw error;
+  }
 }
 
 class Supervisor {

@@ -5,7 +5,7 @@ import type { LogFields } from "../base/log.ts";
 import { NO_JOURNAL } from "../telemetry/journal-entry.ts";
 import { mergeLostKeys } from "../telemetry/lost-keys.ts";
 import { ProcessLog } from "../telemetry/process-log.ts";
-import { startSidecar } from "./sidecar.ts";
+import { prepareSidecar } from "./sidecar.ts";
 import type { Sidecar } from "./sidecar.ts";
 import { REPORT_MS } from "./worker-messages.ts";
 import type { AskMessage, FromWorker, Question, Questions, ToWorker } from "./worker-messages.ts";
@@ -41,16 +41,18 @@ async function receive(message: ToWorker): Promise<void> {
 async function start({ config, worker, instanceId }: Extract<ToWorker, { kind: "start" }>): Promise<void> {
   log = new ProcessLog({ level: config.log.level, fields: { service: config.service, worker } });
   try {
-    const started = await startSidecar(config, log, { shared: { reusePort: true, instanceId } });
+    const started = await prepareSidecar(config, log, { shared: { reusePort: true, instanceId } });
     sidecar = started;
     const report = (): void =>
       tell({ kind: "report", table: started.source.status(), connections: started.connections() });
-    report();
-    tell({ kind: "listening", listeners: Object.fromEntries(started.proxy.addresses) });
     // The source's status of a table is complete only after the cell's listeners have run.
     started.cell.onPublish(() => void setImmediate(report));
     setInterval(report, REPORT_MS).unref();
+    const addresses = await started.open();
+    report();
+    tell({ kind: "listening", listeners: Object.fromEntries(addresses) });
   } catch (error) {
+    if (ending) return; // told to end while it waited for a table
     tell({ kind: "refused", message: error instanceof Error ? error.message : String(error) });
     process.exit(1);
   }

@@ -3,11 +3,8 @@ import type { SigningAlgorithm } from "../../protocol/signed-key/signing-key.ts"
 import { checkKey } from "../../routing/names.ts";
 import { MisuseError, RefusedError } from "../command.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
+import { parseDuration } from "../duration.ts";
 import { readKeyFile } from "./key-file.ts";
-
-const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
-/** Ten years: longer is a slip of the keyboard, or a wish to have no expiry. */
-const SECONDS_MAX = 3652 * 86_400;
 
 /** `sidelane key sign`: prints a signed key, and a link with it. `nowMs`: since the epoch. */
 export function signCommand(flags: FlagValues, nowMs: number = Date.now()): ExitCode {
@@ -16,7 +13,7 @@ export function signCommand(flags: FlagValues, nowMs: number = Date.now()): Exit
   if (malformed !== undefined) {
     throw new MisuseError(`error: --sandbox '${key}': ${malformed.problem}, ${malformed.hint}`);
   }
-  const seconds = parseDuration(String(flags["expires"]));
+  const seconds = parseDuration(String(flags["expires"]), "--expires", "7d");
   const url = flags["url"] as string | undefined;
   if (url !== undefined) checkLink(url);
   const id = (flags["id"] as string | undefined) ?? "k1";
@@ -32,19 +29,6 @@ export function signCommand(flags: FlagValues, nowMs: number = Date.now()): Exit
   }
   process.stdout.write(url === undefined ? `${token}\n` : `${token}\n${url.replaceAll(PLACE, token)}\n`);
   return 0;
-}
-
-function parseDuration(text: string): number {
-  const [, count, unit = ""] = /^(\d{1,9})([smhdw])$/u.exec(text) ?? [];
-  const seconds = Number(count) * (unitSeconds[unit] ?? 0);
-  if (seconds > 0 && seconds <= SECONDS_MAX) return seconds;
-  const what =
-    count === undefined
-      ? "is no duration, write a number and s, m, h, d or w"
-      : seconds === 0
-        ? "is over at once, write more"
-        : "is more than ten years, write less";
-  throw new MisuseError(`error: --expires '${text}' ${what}, as in 7d`);
 }
 
 const PLACE = "{key}";

@@ -22,8 +22,8 @@ const WAIT_MS = 30_000;
 /** Prints the path of one request; 1 when no sidecar knows it. */
 export async function traceCommand(id: string, flags: FlagValues): Promise<ExitCode> {
   const trace = parseTraceId(id);
-  const addresses = parseAddresses(flags["admin"]);
-  const asked = flags["wait"] === true ? await askUntilComplete(addresses, trace) : await askAll(addresses, trace);
+  const askOnce = await askerOf(flags, trace);
+  const asked = flags["wait"] === true ? await askUntilComplete(askOnce) : await askOnce();
   const found = pathOf(trace, asked);
   if (flags["json"] === true) {
     process.stdout.write(
@@ -32,12 +32,33 @@ export async function traceCommand(id: string, flags: FlagValues): Promise<ExitC
     return found.hops.length === 0 ? 1 : 0;
   }
   if (found.hops.length === 0) {
-    process.stderr.write(nothingFoundText(trace, asked, Date.now()));
+    process.stderr.write(
+      nothingFoundText(trace, asked, Date.now(), flags["control"] === undefined ? "admin" : "control"),
+    );
     return 1;
   }
   process.stderr.write(missingText(asked));
   process.stdout.write(traceText(found.title, found.hops, paint));
   return 0;
+}
+
+/** Who is asked: the sidecars themselves, or the control plane for all that follow it. Misuse is told before anybody is. */
+async function askerOf(flags: FlagValues, trace: string): Promise<() => Promise<AskedSidecar[]>> {
+  const { admin, control } = flags;
+  if (control !== undefined && admin !== undefined) {
+    throw new MisuseError("error: --admin and --control are two ways to ask, give one of them");
+  }
+  if (control !== undefined) {
+    const { controlJournals } = await import("./ask-control.ts");
+    return controlJournals(flags, trace);
+  }
+  if (admin === undefined) {
+    throw new MisuseError(
+      "error: name the sidecars with --admin <address...>, or ask the control plane for all of them with --control",
+    );
+  }
+  const addresses = parseAddresses(admin);
+  return () => askAll(addresses, trace);
 }
 
 interface Path {
@@ -66,11 +87,11 @@ function names(hops: readonly Hop[]): string[] {
 }
 
 /** Asks until the trace is there, nothing of it runs, and nothing was added since the last time. */
-async function askUntilComplete(addresses: readonly AdminAddress[], trace: string): Promise<AskedSidecar[]> {
+async function askUntilComplete(askOnce: () => Promise<AskedSidecar[]>): Promise<AskedSidecar[]> {
   const deadline = performance.now() + WAIT_MS;
   let before = -1;
   for (;;) {
-    const asked = await askAll(addresses, trace);
+    const asked = await askOnce();
     const entries = entriesOf(asked);
     const complete = entries.length > 0 && entries.every(({ entry }) => entry.durationMs !== null);
     if ((complete && entries.length === before) || performance.now() >= deadline) return asked;

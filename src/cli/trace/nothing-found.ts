@@ -3,16 +3,26 @@ import type { AskedSidecar } from "./ask.ts";
 import { printable } from "./text.ts";
 
 /** What to say when no sidecar knows the trace: who was asked, how far back their journals go, and what to do. */
-export function nothingFoundText(trace: string, asked: readonly AskedSidecar[], nowMs: number): string {
+export function nothingFoundText(
+  trace: string,
+  asked: readonly AskedSidecar[],
+  nowMs: number,
+  how: "admin" | "control" = "admin",
+): string {
   const lines = asked.map((one) => `  ${sidecarText(one, nowMs)}`);
   const advice = asked.every((one) => "error" in one)
-    ? ["No sidecar could be asked: --admin takes the admin.address of each, and by default that is on loopback."]
+    ? [noneAsked[how]]
     : [
         "The journal has the exchanges that carried a routing key, or lost it on their way, and of these the last",
         "limits.journalEntriesMax. Check that the request carried a key and this trace id, and that the sidecars on its way were asked.",
       ];
   return [`nothing is known of trace ${printable(trace)}`, ...lines, ...advice, ""].join("\n");
 }
+
+const noneAsked = {
+  admin: "No sidecar could be asked: --admin takes the admin.address of each, and by default that is on loopback.",
+  control: "No sidecar could be asked: the control plane asks those that follow it; 'sidelane sidecars' lists them.",
+} as const;
 
 /** A line for each sidecar that did not answer, or not with all that it knows: the rest is missing. */
 export function missingText(asked: readonly AskedSidecar[]): string {

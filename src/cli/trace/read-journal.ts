@@ -27,6 +27,11 @@ export function readJournal(body: string): JournalAnswer | undefined {
   } catch {
     return undefined;
   }
+  return asJournal(value);
+}
+
+/** The same of what is parsed already. */
+export function asJournal(value: unknown): JournalAnswer | undefined {
   return isJournal(value) ? value : undefined;
 }
 

@@ -1,0 +1,128 @@
+// Whether the app on this machine takes connections. Its own connections tell most of it; it is only tried out at the start, while
+// it does not take any, and when the last of its connections has ended by its own doing, as they do when it dies.
+
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import type { LocalTarget } from "./local-target.ts";
+
+/** An app that does not answer the handshake by then does not listen. */
+const CONNECT_MS = 5000;
+/** Between two tries while it does not take connections. */
+const AGAIN_MS = 500;
+/** From the end of its last connection to a try: the next connection may tell as well. */
+const QUIET_MS = 200;
+
+export class LocalApp {
+  readonly target: LocalTarget;
+  readonly #onChange: () => void;
+  /** "" when it takes connections; undefined before it was tried. */
+  #problem: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+  #connections = 0;
+
+  /** `onChange` whenever it takes connections and did not before, or the other way round. */
+  constructor(target: LocalTarget, onChange: () => void) {
+    this.target = target;
+    this.#onChange = onChange;
+  }
+
+  /** Why it does not take connections; "" when it does, as far as is known. */
+  get problem(): string {
+    return this.#problem ?? "";
+  }
+
+  /** Resolves when it is known whether the app takes connections. */
+  start(): Promise<void> {
+    return this.#try();
+  }
+
+  stop(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Connects; `onFailure` gets the error's code. The socket has `allowHalfOpen`. */
+  connect(onConnect: (socket: Socket) => void, onFailure: (code: string) => void): Socket {
+    const { host, port } = this.target;
+    const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+    const timer = setTimeout(
+      () => socket.destroy(Object.assign(new Error("timeout"), { code: "ETIMEDOUT" })),
+      CONNECT_MS,
+    );
+    const failed = (error: NodeJS.ErrnoException): void => {
+      clearTimeout(timer);
+      const code = codeOf(error);
+      this.#set(code);
+      onFailure(code);
+    };
+    socket.once("error", failed);
+    socket.once("close", () => clearTimeout(timer));
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", failed);
+      this.#set("");
+      onConnect(socket);
+    });
+    return socket;
+  }
+
+  /** A connection of ours has begun. */
+  opened(): void {
+    this.#connections++;
+  }
+
+  /** One has ended; `byApp`: the app ended it. */
+  closed(byApp: boolean): void {
+    this.#connections--;
+    if (!byApp || this.#connections > 0 || this.#problem !== "") return;
+    this.#later(QUIET_MS, () => {
+      if (this.#connections === 0) void this.#try();
+    });
+  }
+
+  #try(): Promise<void> {
+    return new Promise((resolve) => {
+      const socket = this.connect(
+        () => {
+          socket.destroy();
+          resolve();
+        },
+        () => resolve(),
+      );
+    });
+  }
+
+  #set(problem: string): void {
+    if (this.#ended) return;
+    const isChange = (this.#problem ?? "") !== problem;
+    this.#problem = problem;
+    if (problem !== "") this.#later(AGAIN_MS, () => void this.#try());
+    if (isChange) this.#onChange();
+  }
+
+  #later(afterMs: number, action: () => void): void {
+    clearTimeout(this.#timer);
+    if (!this.#ended) this.#timer = setTimeout(action, afterMs);
+  }
+}
+
+/** Of a connection to a name with several addresses, the first one's. */
+function codeOf(error: NodeJS.ErrnoException): string {
+  const { errors = [] } = error as { readonly errors?: readonly NodeJS.ErrnoException[] };
+  return error.code ?? errors[0]?.code ?? "EUNKNOWN";
+}
+
+const sentences: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens there",
+  ETIMEDOUT: "no answer",
+  ENOTFOUND: "the name does not resolve",
+  EAI_AGAIN: "the name does not resolve at the moment",
+  EHOSTUNREACH: "host unreachable",
+  ENETUNREACH: "network unreachable",
+};
+
+/** What an error's code means, for people. */
+export function problemText(code: string): string {
+  return sentences[code] ?? code;
+}

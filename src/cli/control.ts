@@ -1,0 +1,46 @@
+import { resolve } from "node:path";
+import { checkControlFiles } from "../config/check-control-files.ts";
+import type { ControlConfig } from "../config/control-config.ts";
+import { loadControlConfig } from "../config/load-control-config.ts";
+import { formatProblem } from "../config/problem.ts";
+import { startControl } from "../control/start-control.ts";
+import { ProcessLog } from "../telemetry/process-log.ts";
+import { RefusedError } from "./command.ts";
+import type { ExitCode, FlagValues } from "./command.ts";
+import { packageVersion } from "./package-version.ts";
+import { isBug } from "./proxy.ts";
+import { readFile } from "./read-file.ts";
+import { runUntilSignal } from "./run-until-signal.ts";
+
+/** `sidelane control`: runs until it is told to end; a `RefusedError` when it cannot start. */
+export async function control(flags: FlagValues): Promise<ExitCode> {
+  const { config, warnings } = configOf(flags["config"] as string | undefined, flags["store"] as string | undefined);
+  const log = new ProcessLog({ level: config.log.level });
+  for (const warning of warnings) log.warn(warning);
+  process.on("uncaughtException", (error) => {
+    log.error("uncaught exception, ending", { error: error.stack ?? String(error) });
+    process.exit(1);
+  });
+  try {
+    return await runUntilSignal(async () => {
+      const { api, feed, close } = await startControl(config, log, packageVersion());
+      return { listeners: { api, feed }, admin: undefined, ownership: undefined, drain: close };
+    }, log);
+  } catch (error) {
+    if (!(error instanceof Error) || isBug(error)) throw error;
+    throw new RefusedError(error.message);
+  }
+}
+
+/** Without a file everything comes from the environment and the defaults. */
+function configOf(
+  file: string | undefined,
+  store: string | undefined,
+): { readonly config: ControlConfig; readonly warnings: readonly string[] } {
+  const text = file === undefined ? "{}" : readFile(file).toString("utf8");
+  const loaded = loadControlConfig(text, file ?? resolve("control.yaml"), process.env, store);
+  if (!loaded.ok) throw new RefusedError(loaded.problems.map(formatProblem).join("\n"));
+  const files = checkControlFiles(loaded.config, loaded.source);
+  if (files.problems.length > 0) throw new RefusedError(files.problems.map(formatProblem).join("\n"));
+  return { config: loaded.config, warnings: [...loaded.warnings, ...files.byTime].map(formatProblem) };
+}
