@@ -1,6 +1,6 @@
 # One image for all roles; the subcommand chooses: `proxy --config FILE`, `check FILE...`, `explain`, `demo`.
 #
-#   docker build -t sidelane .
+#   docker build -t sidelane .                       # `--target shop`: the services of the demo, see deploy/compose
 #   docker run --read-only --cap-drop=all -v "$PWD/deploy:/etc/sidelane:ro" sidelane check /etc/sidelane/sidelane.yaml
 #
 # NODE_IMAGE swaps the base (a mirror, a hardened Node 24; `npm run test:image` uses one it makes itself).
@@ -23,7 +23,7 @@ RUN npm run build --ignore-scripts \
  && npm prune --omit=dev --ignore-scripts --offline --no-audit --no-fund \
  && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
-FROM ${NODE_IMAGE}
+FROM ${NODE_IMAGE} AS sidelane
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="sidelane" \
       org.opencontainers.image.description="A routing sidecar: an environment for every developer, pull request and test" \
@@ -35,7 +35,12 @@ COPY package.json LICENSE ./
 COPY --from=build /build/node_modules node_modules/
 COPY --from=build /build/dist dist/
 COPY schema schema/
-# A number, because Kubernetes' runAsNonRoot cannot check a name; any other number works too. Nothing is ever written.
+# For `docker exec`, health checks of docker compose, and whoever bases an image on this one.
+RUN ln -s /app/dist/main.js /usr/local/bin/sidelane
+# All that is ever written: tables that sidecars keep, and the store of a control plane. For any user id, which a volume
+# mounted here takes over.
+RUN install --directory --mode=1777 /var/lib/sidelane
+# A number, because Kubernetes' runAsNonRoot cannot check a name; any other number works too.
 USER 65532:65532
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: orchestrators ask `GET /ready` and `GET /live` of the admin address themselves, with their own
@@ -43,3 +48,10 @@ STOPSIGNAL SIGTERM
 # Run by its first line, where the flags of Node stand.
 ENTRYPOINT ["/app/dist/main.js"]
 CMD ["--help"]
+
+# The services of the demo, for deploy/compose: the same files, another program.
+FROM sidelane AS shop
+ENTRYPOINT ["node", "/app/dist/demo/container.js"]
+CMD []
+
+FROM sidelane

@@ -4,21 +4,7 @@
 
 import http from "node:http";
 import { endWithParent } from "./end-with-parent.ts";
-import { serveHttp } from "./services/serve-http.ts";
-
-/** Starts a service; resolves with its port. Each loads what it speaks, and nothing that only others speak. */
-type Serve = () => Promise<number>;
-const services: Readonly<Record<string, Serve>> = {
-  front: async () => serveHttp((await import("./services/front.ts")).front),
-  checkout: async () => serveHttp((await import("./services/checkout.ts")).checkout),
-  pricing: async () => (await import("./services/pricing.ts")).servePricing(),
-  recommend: async () => (await import("./services/recommend.ts")).serveRecommend(),
-  till: async () => serveHttp((await import("./services/till.ts")).till),
-};
-
-const service = process.env["SERVICE"] ?? "";
-const serve = services[service];
-if (serve === undefined) throw new Error(`SERVICE must be one of ${Object.keys(services).join(", ")}: '${service}'`);
+import { serveService } from "./serve-service.ts";
 
 process.on("message", (message: { readonly env: Readonly<Record<string, string>> }) => {
   Object.assign(process.env, message.env);
@@ -29,6 +15,4 @@ process.on("message", (message: { readonly env: Readonly<Record<string, string>>
 });
 endWithParent(process.argv[2]);
 
-// The till is older than OpenTelemetry.
-if (service !== "till") await import("./instrumentation.ts");
-process.send?.({ kind: "listening", port: await serve() });
+process.send?.({ kind: "listening", port: await serveService({ host: "127.0.0.1", port: 0 }) });

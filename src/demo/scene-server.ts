@@ -26,7 +26,7 @@ export async function serveScenes(shop: Shop): Promise<string> {
         .finally(() => replyJson(response, 200, { lines, problems: stage.problems }));
     } else replyJson(response, 404, { error: "GET /scenes, or POST /play?scene=NAME" });
   });
-  const port = await listen(server);
+  const port = await listen(server, { host: "127.0.0.1", port: 0 });
   server.unref();
   return `http://127.0.0.1:${port}`;
 }

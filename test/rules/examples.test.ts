@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { loadTable } from "../../src/config/load-table.ts";
+import { readSpec } from "../../src/control/resources/spec-shape.ts";
+import { readResources } from "../../src/cli/resources/resource-file.ts";
 import { fencedBlocks } from "./markdown.ts";
 import { projectFiles, projectRoot, readProjectFile } from "./project.ts";
 
@@ -29,7 +31,8 @@ describe("whole configs and tables in the pages", () => {
     })),
   );
   const configs = blocks.filter(({ keys }) => ["service", "listeners", "table"].every((key) => keys.includes(key)));
-  const tables = blocks.filter(({ keys }) => keys.includes("services"));
+  const resources = blocks.filter(({ keys }) => keys.includes("kind"));
+  const tables = blocks.filter(({ keys }) => keys.includes("services") && !keys.includes("kind"));
 
   test("there are some", () => {
     expect(configs.length).toBeGreaterThan(3);
@@ -38,6 +41,12 @@ describe("whole configs and tables in the pages", () => {
 
   test.each(configs)("the config at $at", ({ text }) => {
     expect(loadConfig(text, join(projectRoot, "sidelane.yaml"), {})).toMatchObject({ ok: true, warnings: [] });
+  });
+
+  test.each(resources)("the resources at $at", ({ text }) => {
+    const { resources: read, problems } = readResources(text, "pr-7.yaml", {});
+    expect(problems).toEqual([]);
+    for (const { kind, spec } of read) expect(readSpec(kind, spec)).toMatchObject({ ok: true });
   });
 
   test.each(tables)("the table at $at", ({ text }) => {

@@ -32,14 +32,17 @@ export async function front(request: IncomingMessage, response: ServerResponse):
       return recommendations(response);
     case "/scenes":
     case "/play":
-      // Scenes need more than a shop has: the demo itself plays them.
-      return replySame(
-        response,
-        await fetch(`${process.env["SCENES_URL"]}${request.url}`, { method: request.method ?? "GET" }),
-      );
+      return scenes(request, response);
     default:
       replyJson(response, 404, { error: `no such page: ${url.pathname}` });
   }
+}
+
+/** Scenes need more than a shop has: the demo itself plays them, where there is one. */
+async function scenes({ url, method = "GET" }: IncomingMessage, response: ServerResponse): Promise<void> {
+  const address = process.env["SCENES_URL"];
+  if (address === undefined) return replyJson(response, 404, { error: "no scenes here" });
+  return replySame(response, await fetch(`${address}${url}`, { method }));
 }
 
 async function order(search: string, response: ServerResponse): Promise<void> {

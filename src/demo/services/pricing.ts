@@ -1,5 +1,6 @@
 import { promisify } from "node:util";
 import type { sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
+import type { ListenAddress } from "./address.ts";
 import { grpc, Pricing } from "./pricing-protocol.ts";
 import type { Price, QuoteRequest } from "./pricing-protocol.ts";
 import { self } from "./reply.ts";
@@ -7,11 +8,11 @@ import { self } from "./reply.ts";
 const listCents: Readonly<Record<string, number>> = { tea: 420, cup: 1250 };
 
 /** Serves `shop.Pricing` over gRPC; resolves with the port. */
-export function servePricing(): Promise<number> {
+export function servePricing({ host, port }: ListenAddress): Promise<number> {
   const server = new grpc.Server();
   server.addService(Pricing.service, { quote });
   const bind = promisify(server.bindAsync.bind(server));
-  return bind("127.0.0.1:0", grpc.ServerCredentials.createInsecure());
+  return bind(`${host}:${port}`, grpc.ServerCredentials.createInsecure());
 }
 
 /** Knows what things cost. Sandbox pr-9 tries out a discount. */

@@ -2,6 +2,7 @@ import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
+import type { ListenAddress } from "./address.ts";
 import { listen } from "./serve-http.ts";
 import { self } from "./reply.ts";
 import type { Hop } from "./reply.ts";
@@ -13,12 +14,12 @@ export type Thought = { readonly hop: Hop } | { readonly item: string };
 const THINKING_MS = 20;
 
 /** Serves the WebSocket `/stream`; resolves with the port. */
-export async function serveRecommend(): Promise<number> {
+export async function serveRecommend(address: ListenAddress): Promise<number> {
   const server = http.createServer((request, response) => {
     response.writeHead(426, { upgrade: "websocket" }).end(`${request.url} is a WebSocket\n`);
   });
   new WebSocketServer({ server, path: "/stream" }).on("connection", (socket) => void recommend(socket));
-  return listen(server);
+  return listen(server, address);
 }
 
 /** Thinks slowly, and says each thought as it comes. Sandbox pr-11 tries out lemon. */
