@@ -13,7 +13,7 @@ import { getCACertificates } from "node:tls";
 import type { TlsContents } from "../admin/http-server.ts";
 import type { Log } from "../base/log.ts";
 import type { ControlConfig, ServerConfig, StoreConfig } from "../config/control-config.ts";
-import { parseEndpoint } from "../routing/endpoint-name.ts";
+import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
 import type { ApiBackend } from "./api/backend.ts";
 import { startApi } from "./api/server.ts";
 import { Credentials } from "./credentials.ts";
@@ -64,10 +64,10 @@ async function start(
   const { limits, timeouts } = config;
   const replica = randomUUID();
   const state = new ControlState();
-  const stopTelling = state.onReachable(() => tellStore(state, log));
   const store = await openStoreOf(config.store, log);
-  started.push(stopTelling, () => store.close());
+  started.push(() => store.close());
   await store.open(state);
+  started.push(state.onReachable(() => tellStore(state, log)));
   log.info("store open", { store: store.name, revision: state.revision, source: store.source });
 
   const sidecars = new Sidecars(replica, timeouts.disconnectedMs);
@@ -190,9 +190,11 @@ async function apiTls({ tls }: ServerConfig): Promise<TlsContents | undefined> {
   return { certificate, key, ...(tls.clientCa === undefined ? {} : { ca: await read(tls.clientCa) }) };
 }
 
-/** Where others reach this replica when nobody has said so. */
+/** Where others reach this replica when nobody has said so: where it listens, or anywhere on this host. */
 function advertised({ api }: ControlConfig, address: string): string {
   const endpoint = parseEndpoint(address, true);
-  const port = "problem" in endpoint ? "" : `:${endpoint.port}`;
-  return `${api.tls === undefined ? "http" : "https"}://${hostname()}${port}`;
+  if ("problem" in endpoint) return "";
+  const everywhere = endpoint.host === "0.0.0.0" || endpoint.host === "::";
+  const authority = everywhere ? `${hostname()}:${endpoint.port}` : formatEndpoint(endpoint);
+  return `${api.tls === undefined ? "http" : "https"}://${authority}`;
 }

@@ -1,6 +1,6 @@
 // Who is connected to what, and when that ends: what the table says meanwhile.
 import { connect, createServer } from "node:net";
-import type { AddressInfo, Server } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { once } from "node:events";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { groupResource, sandboxResource, serviceResource } from "../../src/control/fixture.ts";
@@ -12,15 +12,21 @@ import { eventually } from "../support/quiet.ts";
 import { accepts, deadPort } from "../support/requests.ts";
 
 /** An app that sends everything back; closed when the test is over. */
-async function echoApp(port = 0): Promise<{ readonly port: number; readonly server: Server }> {
+async function echoApp(port = 0): Promise<{ readonly port: number; die(): void }> {
+  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
+    sockets.add(socket);
     socket.on("error", () => {});
     socket.pipe(socket);
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
-  onTestFinished(() => void server.close());
-  return { port: (server.address() as AddressInfo).port, server };
+  const die = (): void => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  onTestFinished(die);
+  return { port: (server.address() as AddressInfo).port, die };
 }
 
 const shop = (sandbox: Partial<SandboxSpec> = {}): SharedStore =>
@@ -218,7 +224,7 @@ describe("a connection that is lost", () => {
     });
     const machine = startMachine([replica.url], [`checkout=127.0.0.1:${app.port}`], {});
     const [port = 0] = await machine.ports();
-    await replica.stopListening();
+    replica.stopListening();
     cut(replica);
     const peer = await Peer.connect(port);
     expect(await peer.ended()).toBe("reset");
@@ -233,7 +239,7 @@ describe("a connection that is lost", () => {
     const replica = await startReplica(shop({ whenDisconnected: "unavailable" }), { graceMs: 50 });
     const machine = startMachine([replica.url], [`checkout=127.0.0.1:${app.port}`]);
     const [port = 0] = await machine.ports();
-    await replica.stopListening();
+    replica.stopListening();
     cut(replica);
     await eventually(() => sandboxOf(replica)?.connected?.["checkout"]?.replica === "");
     expect(endpoints(replica)).toEqual([`127.0.0.1:${port}`]);
@@ -317,7 +323,7 @@ describe("replicas", () => {
     const machine = startMachine([replica.url], [`checkout=127.0.0.1:${app.port}`]);
     const [port = 0] = await machine.ports();
     store.setDown(true);
-    await replica.stopListening();
+    replica.stopListening();
     replica.cut();
     await eventually(async () => !(await accepts(port)));
     expect(endpoints(replica)).toEqual([`127.0.0.1:${port}`]);
@@ -345,12 +351,8 @@ describe("leaving", () => {
     expect(machine.of("left")).toEqual([
       { event: "left", services: [{ service: "checkout", answeredBy: "baseline" }], problem: "" },
     ]);
-    await eventually(async () => !(await accepts(port)));
-    expect(store(replica)).toEqual([]);
-
-    function store({ connections }: TestReplica): unknown {
-      return connections.list();
-    }
+    await eventually(() => replica.connections.list().length === 0);
+    expect(await accepts(port)).toBe(false);
   });
 
   test("a sandbox that was made for it is deleted with the last connection", async () => {
@@ -394,7 +396,11 @@ describe("the local app", () => {
     await eventually(() => accepts(door));
     expect(await echoed(door)).toBe(true);
 
-    app.server.close();
+    const running = await Peer.connect(door);
+    running.send("x");
+    await running.until("x");
+    app.die();
+    await running.ended();
     await machine.told("app", 2);
     expect(machine.of("app")[1]).toMatchObject({ reachable: false, problem: "ECONNREFUSED" });
     await eventually(async () => !(await accepts(door)));

@@ -69,7 +69,7 @@ export interface TestReplica {
   /** All connections to its API break. */
   cut(): void;
   /** No new connections to its API. */
-  stopListening(): Promise<void>;
+  stopListening(): void;
   listenAgain(): Promise<void>;
   /** As kill -9: nothing is said to anybody. */
   kill(): Promise<void>;
@@ -125,9 +125,8 @@ export async function startReplica(store: SharedStore, options: Partial<ConnectO
     cut() {
       for (const socket of sockets) socket.destroy();
     },
-    async stopListening() {
-      // Upgraded connections are not the server's any more; others there are none.
-      await new Promise((resolve) => void server.close(resolve));
+    stopListening() {
+      server.close();
     },
     async listenAgain() {
       server.listen(port, "127.0.0.1");

@@ -16,6 +16,7 @@ import { probe } from "../../src/proxy/probe/probe.ts";
 
 export interface ProbedProxy {
   readonly config: ProxyConfig;
+  readonly cell: TableCell;
   readonly proxy: RunningProxy;
   readonly telemetry: Telemetry;
   readonly uses: SandboxUses;
@@ -46,6 +47,7 @@ export async function startProbed(config: object, table: object): Promise<Probed
   onTestFinished(() => proxy.close());
   return {
     config: loaded.config,
+    cell,
     proxy,
     telemetry,
     uses,

@@ -1,5 +1,5 @@
-// Whether the app on this machine takes connections. Its own connections tell most of it; it is only tried out at the start, while
-// it does not take any, and when the last of its connections has ended by its own doing, as they do when it dies.
+// Whether the app on this machine takes connections. The connections that are carried to it tell; it is tried out when there are
+// none: at the start, while it does not take any, now and then, and soon after it has ended the last one, as it does when it dies.
 
 import { connect } from "node:net";
 import type { Socket } from "node:net";
@@ -9,6 +9,8 @@ import type { LocalTarget } from "./local-target.ts";
 const CONNECT_MS = 5000;
 /** Between two tries while it does not take connections. */
 const AGAIN_MS = 500;
+/** The same while it does, and nothing runs. */
+const IDLE_MS = 5000;
 /** From the end of its last connection to a try: the next connection may tell as well. */
 const QUIET_MS = 200;
 
@@ -75,8 +77,11 @@ export class LocalApp {
   /** One has ended; `byApp`: the app ended it. */
   closed(byApp: boolean): void {
     this.#connections--;
-    if (!byApp || this.#connections > 0 || this.#problem !== "") return;
-    this.#later(QUIET_MS, () => {
+    if (this.#connections === 0 && this.#problem === "") this.#tryLater(byApp ? QUIET_MS : IDLE_MS);
+  }
+
+  #tryLater(afterMs: number): void {
+    this.#later(afterMs, () => {
       if (this.#connections === 0) void this.#try();
     });
   }
@@ -97,7 +102,7 @@ export class LocalApp {
     if (this.#ended) return;
     const isChange = (this.#problem ?? "") !== problem;
     this.#problem = problem;
-    if (problem !== "") this.#later(AGAIN_MS, () => void this.#try());
+    this.#tryLater(problem === "" ? IDLE_MS : AGAIN_MS);
     if (isChange) this.#onChange();
   }
 

@@ -122,7 +122,8 @@ function response({ doc, contentType, schema, headers = {} }: ApiAnswer): Json {
     name,
     { description, schema: { type: "string" } },
   ]);
-  const content = { schema: schema === undefined ? { type: "string" } : reference(schema) };
+  const bare = contentType === "application/json" ? { type: "object" } : { type: "string" };
+  const content = { schema: schema === undefined ? bare : reference(schema) };
   return {
     description: doc,
     ...(fields.length === 0 ? {} : { headers: Object.fromEntries(fields) as Json }),
