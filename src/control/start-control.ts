@@ -72,8 +72,8 @@ async function start(
 
   const sidecars = new Sidecars(replica, timeouts.disconnectedMs);
   const stats = new FeedStats();
-  let feed: FeedServer | undefined;
-  const metrics = new ControlMetrics({ state, sidecars, feed: stats, feedStatus: () => feed?.status() });
+  const serving: { feed: FeedServer | undefined } = { feed: undefined };
+  const metrics = new ControlMetrics({ state, sidecars, feed: stats, feedStatus: () => serving.feed?.status() });
   started.push(() => metrics.close());
   const writer = new Writer(state, store, (result) => metrics.committed(result));
 
@@ -92,7 +92,7 @@ async function start(
   await authority.start();
   started.push(() => authority.close());
 
-  feed = await startFeedServer({
+  const feed = await startFeedServer({
     config: config.feed,
     state,
     source: () => store.source,
@@ -103,8 +103,8 @@ async function start(
     drainMs: timeouts.drainMs,
     stats,
   });
-  const running = feed;
-  started.push(() => running.close());
+  serving.feed = feed;
+  started.push(() => feed.close());
 
   let ending = false;
   const connections = startConnections({
