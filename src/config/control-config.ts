@@ -104,12 +104,6 @@ export const controlLimitInfos = {
   waitsMax: limit(1000, 1, 100_000, "requests that wait at the API for a sandbox to get ready or to be gone"),
   resourcesMax: limit(100_000, 1, 1_000_000, "services, sandboxes and groups together; one more is refused"),
   streamsMax: limit(20_000, 1, 1_000_000, "sidecars that follow the table at this replica"),
-  streamQueuedBytesMax: limit(
-    4 * MIB,
-    64 * KIB,
-    1024 * MIB,
-    "bytes that wait for one sidecar which does not read; beyond, it gets the newest state when it reads again",
-  ),
   connectSessionsMax: limit(200, 1, 10_000, "machines of developers that are connected to this replica"),
 } as const satisfies Record<string, LimitInfo>;
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { parse } from "../telemetry/read-exposition.ts";
 import { FeedStats } from "./feed/feed-stats.ts";
@@ -70,4 +71,19 @@ test("everything that is counted is shown as it is told of", async () => {
     history_revisions: 3,
     history_bytes: 400,
   });
+});
+
+test("docs/metrics.md has each of them with type, labels and meaning", () => {
+  const page = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
+  const section = page.split(/^## /mu).find((part) => part.startsWith("The control plane\n")) ?? "";
+  const rows = [...section.matchAll(/^\| (`sidelane.*) \|$/gmu)].map(([, row]) =>
+    (row ?? "").split("|").map((cell) => cell.replaceAll("`", "").trim()),
+  );
+  const known = Object.entries(controlMetricInfos).map(([name, { type, labels, help }]) => [
+    name,
+    type,
+    labels.join(" "),
+    help,
+  ]);
+  expect(rows.map(([name, type, labels, , help]) => [name, type, labels, help])).toEqual(known);
 });

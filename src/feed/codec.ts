@@ -1,6 +1,8 @@
 // The messages of schema/table-feed.proto on the wire. Written by hand on protobufjs' reader and writer: the library that reads
 // .proto files at run time would cost each sidecar 8 MB. codec.test.ts holds both against each other.
 //
+// Long because both directions of every message stand side by side, so that nobody changes one alone.
+//
 // Decoding throws on bytes that are no protobuf; fields that are not known are skipped, as the format asks for.
 
 import protobuf from "protobufjs/minimal.js";

@@ -78,7 +78,7 @@ export function groupDocument({ key, sandboxes }: FeedGroup): GroupDocument {
 }
 
 /** Endpoints for the feed: a plain list has the port "". */
-export function feedEndpoints(endpoints: EndpointsDocument): readonly FeedPortEndpoints[] {
+function feedEndpoints(endpoints: EndpointsDocument): readonly FeedPortEndpoints[] {
   if (isList(endpoints)) return [{ port: "", endpoints }];
   return Object.entries(endpoints).map(([port, list]) => ({ port, endpoints: list }));
 }

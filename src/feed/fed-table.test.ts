@@ -1,9 +1,11 @@
 // What a sidecar knows of a fed table, against a model that is a plain map.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { decodeFromControl, encodeFromControl } from "./codec.ts";
+import { compileFed } from "./compile-fed.ts";
 import { FedTable } from "./fed-table.ts";
 import type { Taken } from "./fed-table.ts";
-import type { Update } from "./messages.ts";
+import type { FromControl, Update } from "./messages.ts";
 
 const EVERYTHING = { services: [], names: false };
 
@@ -114,13 +116,23 @@ describe("is refused", () => {
     ["what names no source", update(2, { source: "" }), /names no source/u],
     ["a change of another history", update(2, { source: "history-2" }), /of history-2 cannot be applied.*history-1/u],
     ["an older revision", update(0), /older than 1/u],
-    ["an older whole table", update(0, { whole: true }), /older than 1/u],
     ["a revision that is no number to count with", update(2 ** 60), /too large/u],
     ["too much", update(2, { groups: [group("a".repeat(10_000))] }), /larger than limits\.tableBytesMax/u],
   ])("%s", (_, message, why) => {
     const fed = started();
     expect(refused(fed.take(message))).toMatch(why);
     expect([fed.hasWaiting, fed.revision]).toEqual([false, 1]);
+  });
+
+  test("but an older table is taken where it is told whole: a store was restored from a backup", () => {
+    const fed = new FedTable(EVERYTHING, 100_000);
+    fed.take(update(9, { whole: true }));
+    fed.begin();
+    fed.adopt();
+    expect(fed.take(update(5, { whole: true }))).toEqual({ kind: "complete" });
+    fed.begin();
+    fed.adopt();
+    expect(fed.revision).toBe(5);
   });
 
   test("a change before there is anything", () => {
@@ -143,6 +155,42 @@ test("removing makes room again", () => {
     fed.take(update(revision, { removedGroups: [name] }));
     use(fed);
   }
+});
+
+test("property: bytes that were damaged on the way are refused or a table, and never more", () => {
+  const good = update(2, {
+    services: [{ name: "ledger", hosts: ["a.b"], ports: [{ name: "http", number: 80 }], baseline: [] }],
+    sandboxes: [
+      {
+        name: "x",
+        key: "k",
+        strict: true,
+        services: [{ service: "ledger", endpoints: [{ port: "http", endpoints: ["h:1"] }] }],
+      },
+    ],
+    groups: [{ name: "g", key: "", sandboxes: ["x"] }],
+    removedGroups: ["a"],
+  });
+  const bytes = encodeFromControl({ kind: "update", update: good });
+  const flips = fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.nat(255)), { maxLength: 5 });
+  fc.assert(
+    fc.property(flips, fc.nat(bytes.length), (changes, length) => {
+      const damaged = Buffer.from(bytes.subarray(0, length));
+      for (const [at, byte] of changes) if (at < length) damaged[at] = byte;
+      let message: FromControl;
+      try {
+        message = decodeFromControl(damaged);
+      } catch {
+        return;
+      }
+      if (message.kind !== "update") return;
+      const fed = started();
+      if (fed.take(message.update).kind !== "complete") return;
+      const document = fed.begin()?.document();
+      if (document !== undefined) compileFed(document);
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 test("property: whatever comes in whatever pieces, in use is what the model says", () => {

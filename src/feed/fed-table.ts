@@ -179,8 +179,9 @@ export class FedTable {
       const ours = known.source === "" ? "there is no table yet" : `the table is of ${known.source}`;
       return refused(`a change of ${source} cannot be applied: ${ours}; a whole table has to come first`);
     }
-    // Of a replica that lags behind. Its next changes are to that table, and say nothing of what was undone in between.
-    if (source === known.source && revision < known.revision) {
+    // Of a replica that lags behind. Its next changes are to that table, and say nothing of what was undone in between. A whole
+    // table may be older: the store was restored from a backup (the control plane tells it only when it is sure of that).
+    if (!whole && source === known.source && revision < known.revision) {
       return refused(`revision ${revision} is older than ${known.revision}, which is here already`);
     }
     const parts = this.#parts;

@@ -1,7 +1,10 @@
 // How a sidecar comes to its control plane and comes back: resume, credentials, being sent away, questions, activity, goodbye.
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { ServerCredentials, status } from "@grpc/grpc-js";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { loadTable } from "../../src/config/load-table.ts";
 import type { Activity } from "../../src/feed/messages.ts";
 import { makeAuthority, PemFolder } from "../support/certificates.ts";
@@ -34,6 +37,23 @@ describe("the server goes", () => {
     const told = followed.lines.filter((line) => line.includes("not connected to the control plane"));
     expect(told.length).toBeGreaterThan(0);
     expect(told[0]).toMatch(/^warn .*table 1 \([0-9a-f]{12}\) stays in use/u);
+  });
+
+  test("it takes the stream and says nothing, or is no control plane at all", async () => {
+    const server = await startFeedServer();
+    const { source, lines } = await makeSource({ control: server.address, deps: { firstMessageMs: 100 } });
+    source.start().catch(() => {});
+    await server.stream(1);
+    expect(lines[0]).toMatch(/^warn not connected .* has said nothing for 100 ms/u);
+    const web = createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n"));
+    web.listen(0, "127.0.0.1");
+    await once(web, "listening");
+    onTestFinished(() => void web.close());
+    const { port } = web.address() as AddressInfo;
+    const other = await makeSource({ control: `127.0.0.1:${port}` });
+    other.source.start().catch(() => {});
+    await eventually(() => other.lines.length > 0);
+    expect(other.lines[0]).toMatch(/^warn not connected to the control plane, there is no table yet/u);
   });
 
   test("it asks to come again", async () => {

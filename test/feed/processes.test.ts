@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFailed, onTestFinished, test } from "vitest";
 import { loadTable } from "../../src/config/load-table.ts";
 import { startFeedServer, update, whole } from "../support/feed-server.ts";
 import { eventually } from "../support/quiet.ts";
@@ -80,6 +80,7 @@ async function startSidelane(control: string, target: string, more: object = {})
   const file = join(folder, "sidelane.yaml");
   await writeFile(file, JSON.stringify(config));
   const proxy = new Proxy(file);
+  onTestFailed(() => console.error(proxy.log));
   onTestFinished(async () => {
     proxy.child.kill("SIGKILL");
     await proxy.exit;

@@ -127,7 +127,7 @@ test.each<[string, Parameters<typeof update>[1], RegExp]>([
   [
     "names that objects have",
     { services: { ["__proto__"]: {} }, sandboxes: { constructor: { services: { checkout: [""] } } } },
-    /not an endpoint/u,
+    /"__proto__" is not a service name/u,
   ],
 ])("%s is refused with the reason, the table before stays, and the next change can mend it", async (_, parts, why) => {
   const pair = await following();
@@ -139,7 +139,11 @@ test.each<[string, Parameters<typeof update>[1], RegExp]>([
   expect(source.status()).toMatchObject({ version: 1, revision: 5, lastError: { kind: "invalid" } });
   expect(targetOf(pair, "pr-7")).toBe("pr-7");
   stream.send(
-    update(7, eight, { removedServices: ["a b", "a"], removedSandboxes: ["x", "constructor"], removedGroups: ["g"] }),
+    update(7, eight, {
+      removedServices: ["a b", "a", "__proto__"],
+      removedSandboxes: ["x", "constructor"],
+      removedGroups: ["g"],
+    }),
   );
   expect(await stream.applied(7)).toMatchObject({ error: "" });
   expect(targetOf(pair, "pr-8")).toBe("pr-8");
@@ -160,7 +164,6 @@ test.each<[string, (stream: FollowingSidecar) => void]>([
   ["a message that is cut off", (stream) => stream.sayBytes(Buffer.from([0x0a, 0x20, 0x0a]))],
   ["a change of another history", (stream) => stream.send(update(6, eight, { source: "history-2" }))],
   ["a revision that goes backwards", (stream) => stream.send(update(4, eight))],
-  ["a whole table of an older revision", (stream) => stream.send(whole(4, eight))],
   ["an update without a source", (stream) => stream.send(update(6, eight, { source: "" }))],
   [
     "a revision before the one before is complete",
@@ -185,6 +188,13 @@ test.each<[string, (stream: FollowingSidecar) => void]>([
   await next.applied(5);
   expect([targetOf(pair, "pr-7"), targetOf(pair, "pr-8")]).toEqual(["pr-7", undefined]);
   expect(pair.source.status()).toMatchObject({ version: 1, feed: { connected: true } });
+});
+
+test("a whole table of an older revision is taken: the store was restored from a backup", async () => {
+  const pair = await following();
+  pair.stream.send(whole(4, eight));
+  await pair.stream.applied(4);
+  expect([targetOf(pair, "pr-7"), targetOf(pair, "pr-8")]).toEqual([undefined, "pr-8"]);
 });
 
 test("updates that are refused on arrival are acknowledged with an error", async () => {

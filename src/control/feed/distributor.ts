@@ -27,7 +27,7 @@ export interface Follower {
 }
 
 /** What changes come from. */
-export type Followed = Pick<ControlState, "table" | "onChange">;
+export type Followed = Pick<ControlState, "table" | "onChange" | "storeProblem">;
 
 export interface DistributorSettings {
   readonly state: Followed;
@@ -73,6 +73,11 @@ export class Distributor {
 
   get revision(): number {
     return this.#history.table.revision;
+  }
+
+  /** Whether the store can be reached: what it has committed is known here then, or will be in a moment. */
+  get hearsOfCommits(): boolean {
+    return this.#state.storeProblem === "";
   }
 
   /** Names the history that revisions count in. */

@@ -54,6 +54,7 @@ export class TestControl {
     const { goneAfterMs, ...others } = options;
     const state = new ControlState();
     state.reset({ revision: 1, resources: [] });
+    state.reachable(true, "");
     const sidecars = new Sidecars("r1", goneAfterMs);
     let control: TestControl | undefined = undefined;
     const server = await startFeedServer({

@@ -18,7 +18,8 @@ import { feedCredentials } from "./feed-credentials.ts";
 import { FeedStats } from "./feed-stats.ts";
 import type { HistoryLimits } from "./history.ts";
 import type { Sidecars } from "./sidecars.ts";
-import { type Call, FeedStream, type StreamTimes, streamTimes } from "./stream.ts";
+import { type StreamTimes, streamTimes } from "./stream-times.ts";
+import { type Call, FeedStream } from "./stream.ts";
 
 const SETTING = "feed.address";
 /** The largest that a sidecar sends is an answer with a journal. */
@@ -28,9 +29,10 @@ const PING_EVERY_MS = 20_000;
 const PONG_WITHIN_MS = 10_000;
 /** A connection without a stream. */
 const CONNECTION_IDLE_MS = 30_000;
+/** Sidecars have one connection each; those that go may overlap with those that come. */
+const CONNECTIONS_PER_STREAM = 2;
+/** How exact the times of streams are kept. */
 const TICKS_PER_S = 4;
-/** Of the credentials of streams that last; each is looked at about this often. */
-const AUTHORISE_EVERY_S = 30;
 /** Sidecars that are sent away come again within this time for each of them: what another replica takes them in. */
 const RETURN_SPREAD_MS = 0.5;
 const RETURN_SPREAD_MIN_MS = 200;
@@ -93,6 +95,7 @@ export async function startFeedServer(options: FeedServerOptions): Promise<FeedS
     streams.connected(socket);
     injector.injectConnection(socket);
   });
+  listener.maxConnections = CONNECTIONS_PER_STREAM * options.streamsMax;
   let address: string;
   try {
     address = await listen(listener, config.address);
@@ -183,7 +186,7 @@ class Streams {
       stats,
       log,
       times: this.#times,
-      destroy: (one) => this.#sockets.get(one.getPeer())?.destroy(),
+      destroy: (peer) => this.#sockets.get(peer)?.destroy(),
       gone: (one) => this.#gone(one),
     });
     this.#streams.add(stream);
@@ -219,13 +222,7 @@ class Streams {
   #tick(): void {
     const now = performance.now();
     for (const stream of this.#streams) stream.tick(now);
-    if (++this.#ticks % TICKS_PER_S !== 0) return;
-    const second = (this.#ticks / TICKS_PER_S) % AUTHORISE_EVERY_S;
-    let at = 0;
-    for (const stream of this.#streams) {
-      stream.newSecond();
-      if (at++ % AUTHORISE_EVERY_S === second) stream.authorise();
-    }
+    if (++this.#ticks % TICKS_PER_S === 0) for (const stream of this.#streams) stream.newSecond();
   }
 }
 

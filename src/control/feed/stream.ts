@@ -7,7 +7,7 @@
 // - A stream that takes nothing for `slowMs` is ended, whatever its peer does.
 // - Nothing that a peer sends does more than end its own stream.
 
-import { type Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Log } from "../../base/log.ts";
 import { decodeFromSidecar, encodeFromControl } from "../../feed/codec.ts";
 import type { FromSidecar, Hello, QuestionBody } from "../../feed/messages.ts";
@@ -16,7 +16,9 @@ import type { Channel, Parcel } from "./channel.ts";
 import type { Distributor, Follower } from "./distributor.ts";
 import type { FeedStats } from "./feed-stats.ts";
 import { helloProblem } from "./hello.ts";
+import { bearerOf, certificateNameOf } from "./shown-credentials.ts";
 import type { Membership, SidecarStream, Sidecars } from "./sidecars.ts";
+import type { StreamTimes } from "./stream-times.ts";
 
 export type Call = ServerDuplexStream<Buffer, Buffer>;
 
@@ -28,35 +30,11 @@ export interface StreamDeps {
   readonly stats: FeedStats;
   readonly log: Log;
   readonly times: StreamTimes;
-  /** Takes the connection away under a call that does not end by itself. */
-  readonly destroy: (call: Call) => void;
+  /** Takes the connection away under a stream that does not end by itself. */
+  readonly destroy: (peer: string) => void;
   /** The stream is gone. */
   readonly gone: (stream: FeedStream) => void;
 }
-
-export interface StreamTimes {
-  /** From the beginning of a stream to its hello. */
-  readonly helloMs: number;
-  /** A message may wait this long for a peer that does not read. */
-  readonly slowMs: number;
-  /** The next change waits this long, at most about, for a sidecar to handle the one before. */
-  readonly appliedMs: number;
-  /** A sidecar may know more than this replica, which hears of commits a moment later; then it is told all. */
-  readonly aheadMs: number;
-  /** Who is not behind is told the revision about this often, if it moved. */
-  readonly revisionMs: number;
-  /** What an ended stream gets to tell its peer why. */
-  readonly endMs: number;
-}
-
-export const streamTimes: StreamTimes = {
-  helloMs: 5000,
-  slowMs: 30_000,
-  appliedMs: 500,
-  aheadMs: 5000,
-  revisionMs: 10_000,
-  endMs: 2000,
-};
 
 /** Per second; a sidecar sends a few. */
 const MESSAGES_MAX = 1000;
@@ -74,9 +52,12 @@ export type End = keyof FeedStats["ends"];
 export class FeedStream implements Follower, SidecarStream {
   readonly #call: Call;
   readonly #deps: StreamDeps;
+  /** The other end of its connection. */
+  readonly #peer: string;
   readonly #bearer: string | undefined;
   readonly #certificateName: string | undefined;
   #identity = "";
+  #authoriseAt: number;
   #hello: Hello | undefined;
   #channel: Channel<Follower> | undefined;
   #membership: Membership | undefined;
@@ -105,7 +86,9 @@ export class FeedStream implements Follower, SidecarStream {
   constructor(call: Call, deps: StreamDeps) {
     this.#call = call;
     this.#deps = deps;
-    this.#bearer = bearerOf(call.metadata);
+    this.#authoriseAt = performance.now() + deps.times.authoriseMs;
+    this.#peer = call.getPeer();
+    this.#bearer = bearerOf(call);
     this.#certificateName = certificateNameOf(call);
     call.on("data", (bytes: Buffer) => this.#receive(bytes));
     call.on("end", () => this.#end("closed"));
@@ -179,17 +162,21 @@ export class FeedStream implements Follower, SidecarStream {
   /** Ends it now, without a word. */
   destroy(): void {
     this.#end("shutdown");
-    this.#deps.destroy(this.#call);
+    this.#deps.destroy(this.#peer);
   }
 
   /** A few times a second. */
   tick(nowMs: number): void {
-    const { slowMs, appliedMs } = this.#deps.times;
+    const { slowMs, appliedMs, authoriseMs } = this.#deps.times;
+    if (nowMs > this.#authoriseAt) {
+      this.#authoriseAt = nowMs + authoriseMs;
+      this.#authorise();
+    }
     if (this.#unappliedRevision !== 0 && nowMs - this.#unappliedSince >= appliedMs) this.#handled();
     if (this.#writingSince === 0 || nowMs - this.#writingSince < slowMs) return;
     this.#deps.log.warn("a sidecar takes nothing; its stream is ended", { ...this.#fields(), slowMs });
     this.#end("slow");
-    this.#deps.destroy(this.#call);
+    this.#deps.destroy(this.#peer);
   }
 
   /** Once a second. */
@@ -198,7 +185,7 @@ export class FeedStream implements Follower, SidecarStream {
   }
 
   /** Looks again whether the credentials are good; tokens are taken back while streams last. */
-  authorise(): void {
+  #authorise(): void {
     const refusal = this.#ended ? undefined : this.#refusal();
     if (refusal !== undefined) this.#refuse(status.UNAUTHENTICATED, refusal);
   }
@@ -282,11 +269,15 @@ export class FeedStream implements Follower, SidecarStream {
     if (this.#hasMore()) this.#deps.distributor.wake(this);
   }
 
-  /** Gives this replica the time to hear of the revision that the sidecar has already. */
+  /**
+   * Gives this replica the time to hear of the revision that the sidecar has already. If it has not by then, and does hear of what
+   * is committed, there is no such revision any more: the store was restored from a backup.
+   */
   #awaitRevision(revision: number): void {
     const { distributor, times } = this.#deps;
     this.#aheadTimer = setTimeout(() => {
-      if (distributor.revision >= revision) return;
+      if (distributor.revision >= revision || this.#ended) return;
+      if (!distributor.hearsOfCommits) return this.#awaitRevision(revision);
       this.restart();
       distributor.wake(this);
     }, times.aheadMs);
@@ -352,7 +343,7 @@ export class FeedStream implements Follower, SidecarStream {
     this.#leave(end);
     if (why === undefined) this.#call.end();
     else this.#call.emit("error", why);
-    this.#endTimer = setTimeout(() => this.#deps.destroy(this.#call), this.#deps.times.endMs);
+    this.#endTimer = setTimeout(() => this.#deps.destroy(this.#peer), this.#deps.times.endMs);
   }
 
   #leave(end: End): void {
@@ -375,17 +366,6 @@ export class FeedStream implements Follower, SidecarStream {
 
   #fields() {
     const { instance = "", service = "", sandbox = "", host = "" } = this.#hello ?? {};
-    return { service, sandbox, host, instance, peer: this.#call.getPeer(), identity: this.#identity };
+    return { service, sandbox, host, instance, peer: this.#peer, identity: this.#identity };
   }
-}
-
-function bearerOf(metadata: Metadata): string | undefined {
-  const [value] = metadata.get("authorization");
-  return typeof value === "string" ? /^Bearer +(\S+) *$/iu.exec(value)?.[1] : undefined;
-}
-
-/** Of a certificate that has been verified. */
-function certificateNameOf(call: Call): string | undefined {
-  const name: unknown = call.getAuthContext().sslPeerCertificate?.subject?.CN;
-  return typeof name === "string" ? name : undefined;
 }
