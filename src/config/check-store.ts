@@ -64,7 +64,8 @@ function toEtcd(
   if ((username === undefined) !== (passwordFile === undefined)) {
     const [has, lacks] = username === undefined ? ["passwordFile", "username"] : ["username", "passwordFile"];
     const message = `etcd has a ${has} and no ${lacks}`;
-    problems.push({ place: nameAt("etcd", has), message, why: "one is of no use without the other" });
+    const hint = username === undefined ? "add username: sidelane" : "add passwordFile: ./etcd-password";
+    problems.push({ place: nameAt("etcd", has), message, why: "one is of no use without the other", hint });
   }
   const resolved = Object.entries(tls ?? {}).flatMap(([name, file]) =>
     file === undefined ? [] : [[name, resolvePath(file)] as const],

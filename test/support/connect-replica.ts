@@ -77,8 +77,8 @@ export interface TestReplica {
 }
 
 let replicas = 0;
-/** Ports of tests that run side by side must not be the same. */
-const firstPort = 21_000 + (Number(process.env["VITEST_POOL_ID"] ?? 0) % 20) * 200;
+/** Ports of tests that run side by side must not be the same, nor those of `deadPort`. */
+const firstPort = 12_000 + (Number(process.env["VITEST_POOL_ID"] ?? 0) % 20) * 200;
 
 /** Starts one on any free port; closed when the test is over. */
 export async function startReplica(store: SharedStore, options: Partial<ConnectOptions> = {}): Promise<TestReplica> {
@@ -192,9 +192,9 @@ export class TestMachine {
   }
 
   /** As Ctrl-C; resolves when it has left. */
-  async leave(): Promise<"left" | Error> {
+  leave(): Promise<"left" | Error> {
     this.#leave.abort();
-    return await this.outcome;
+    return this.outcome;
   }
 
   /** All events of a kind so far. */

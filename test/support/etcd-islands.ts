@@ -25,7 +25,11 @@ export async function makeIslands(count: number): Promise<readonly Island[]> {
   const bridge = `sl${id}`;
   const ip = async (...argv: readonly string[]): Promise<void> => void (await run("ip", argv));
   onTestFinished(async () => {
-    for (let i = 0; i < count; i++) await ip("netns", "del", `${bridge}n${i}`).catch(() => {});
+    for (let i = 0; i < count; i++) {
+      // A namespace lives on, with its end of the cable, as long as a socket of a killed member still tries to send.
+      await ip("link", "del", `${bridge}v${i}`).catch(() => {});
+      await ip("netns", "del", `${bridge}n${i}`).catch(() => {});
+    }
     await ip("link", "del", bridge).catch(() => {});
   });
   await ip("link", "add", bridge, "type", "bridge").catch((error: unknown) => {

@@ -31,6 +31,12 @@ describeStore("etcd", async () => {
   return { again: () => openStore(`etcd://${endpoints}/test`), shared: true };
 });
 
+/** Endpoints with the leader's first, so that a replica is connected to it. */
+async function leaderFirst({ members, leader }: Etcd): Promise<string> {
+  const first = await leader();
+  return [first, ...members.filter((member) => member !== first)].map(({ endpoint }) => endpoint).join(",");
+}
+
 const replicaOf = (endpoints: string): Promise<Replica> => opened(openStore(`etcd://${endpoints}/test`));
 
 /** Commits puts, as often as another commit comes first or the store is away. */
@@ -141,7 +147,7 @@ describe("two replicas", () => {
 describe("members that die or stand still", () => {
   test("kill -9 of the leader, twice, while two replicas commit", async () => {
     const etcd = await startEtcd({ members: 3 });
-    const a = await replicaOf(etcd.endpoints);
+    const a = await replicaOf(await leaderFirst(etcd));
     const b = await replicaOf(etcd.endpoints);
     await expectRace(a, b, 120, async (progress) => {
       for (const at of [40, 140]) {
@@ -156,7 +162,7 @@ describe("members that die or stand still", () => {
 
   test("SIGSTOP of the leader, while two replicas commit", async () => {
     const etcd = await startEtcd({ members: 3 });
-    const a = await replicaOf(etcd.endpoints);
+    const a = await replicaOf(await leaderFirst(etcd));
     const b = await replicaOf(etcd.endpoints);
     await expectRace(a, b, 60, async (progress) => {
       await until(() => progress() >= 30);
@@ -233,10 +239,11 @@ describe("answers that get lost", () => {
     const { endpoints } = await startEtcd();
     const proxy = await startSwallowingProxy(endpoints);
     const { store, follower } = await replicaOf(proxy.endpoint);
+    const witness = await replicaOf(endpoints);
     proxy.swallowAnswers();
     const commit = commitOf(0, [sandbox("a")]);
     const lost: Promise<unknown> = store.commit(commit).catch((error: unknown) => error);
-    await pause(500);
+    await witness.follower.until(({ revision }) => revision === 1);
     proxy.part();
     expect(await lost).toBeInstanceOf(StoreUnavailableError);
     expect(follower.revision).toBe(0);
@@ -373,6 +380,23 @@ describe("sizes", () => {
   });
 });
 
+test("an etcd that is full says what to do, and reading goes on", async () => {
+  const { endpoints, ctl } = await startEtcd({ options: ["--quota-backend-bytes=1000000"] });
+  const { store, follower } = await replicaOf(endpoints);
+  await expect(
+    (async () => {
+      for (;;) await store.commit(commitOf(follower.revision, [sandbox("a", "10.0.0.1:1", "x".repeat(100_000))]));
+    })(),
+  ).rejects.toThrow(/database space exceeded \(etcdctl compact, defrag, alarm disarm\)/);
+  expect(has(follower, "a")).toBe(true);
+  expect(await store.audit({ limit: 1 })).toHaveLength(1);
+  await ctl("compact", String(follower.revision));
+  await ctl("defrag");
+  await ctl("alarm", "disarm");
+  await store.commit(commitOf(follower.revision, [sandbox("b")]));
+  expect(has(follower, "b")).toBe(true);
+});
+
 describe("who may", () => {
   async function withUsers(etcd: Etcd): Promise<void> {
     await etcd.ctl("user", "add", "root:root");
@@ -452,7 +476,7 @@ describe("partitions", () => {
   test("the leader is cut off from everybody, while two replicas commit", async () => {
     const places = await makeIslands(3);
     const etcd = await startEtcd({ places });
-    const a = await replicaOf(etcd.endpoints);
+    const a = await replicaOf(await leaderFirst(etcd));
     const b = await replicaOf(etcd.endpoints);
     await expectRace(a, b, 60, async (progress) => {
       await until(() => progress() >= 30);

@@ -249,8 +249,8 @@ describe("a disk that takes nothing", () => {
     }
     expect(told[0]).toContain("a new log could not be begun: ENOSPC: no space left on device; the old one goes on");
     spy.mockRestore();
-    await store.close();
     expect(readdirSync(path).toSorted()).toEqual(["commits-00000001.log", "lock", "owner"]);
+    await store.close();
     expect(await whatOpens(path)).toMatchObject({ revision: 3 });
   });
 });

@@ -85,9 +85,12 @@ export class Endpoints {
       try {
         return method.decode(await this.#authenticated(member, method.path, bytes, Math.min(ATTEMPT_MS, leftMs)));
       } catch (error) {
-        if (!isServiceError(error)) throw error;
+        // Whatever answers here, it is not etcd.
+        if (!isServiceError(error)) throw new EtcdRefusedError(status.INTERNAL, `${member.host}: ${String(error)}`);
         if (!isPassing(error)) throw new EtcdRefusedError(error.code, error.details);
-        problems.set(member.host, why(error));
+        // An attempt for which little time was left says less than the one before it.
+        const cutShort = leftMs < ATTEMPT_MS && error.code === status.DEADLINE_EXCEEDED;
+        if (!cutShort || !problems.has(member.host)) problems.set(member.host, why(error));
         this.#drop(member);
       }
       if (attempt % this.#members.length === 0)
@@ -102,6 +105,7 @@ export class Endpoints {
     ended: (why: string) => void,
   ): Promise<{ send(request: Request): void; cancel(): void }> {
     if (this.#token === "") await this.#login(this.#member(), ATTEMPT_MS);
+    if (this.#closed) throw this.#unavailable(new Map());
     const member = this.#member();
     const stream: ClientDuplexStream<Request, Response> = this.#client(member).makeBidiStreamRequest(
       method.path,

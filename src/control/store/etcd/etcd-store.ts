@@ -14,12 +14,13 @@ import type { Commit, CommitResult, ReplicaRecord, Store, StoreFollower } from "
 import { range, txn } from "./codec.ts";
 import { Endpoints, EtcdRefusedError } from "./endpoints.ts";
 import type { EtcdCredentials } from "./endpoints.ts";
-import { Following, sentenceOf } from "./following.ts";
-import type { Known } from "./following.ts";
-import { ETCD_FORMAT, Keys } from "./keys.ts";
-import type { Head } from "./keys.ts";
+import { Following } from "./following.ts";
+import { Keys } from "./keys.ts";
 import type { Operation, TxnRequest } from "./messages.ts";
 import { Presence } from "./presence.ts";
+import { sentenceOf } from "./sentence.ts";
+import { ETCD_FORMAT, logEntryOf } from "./values.ts";
+import type { Head, Known, LogEntry } from "./values.ts";
 
 export interface EtcdStoreOptions {
   /** `host:port` each. */
@@ -29,11 +30,6 @@ export interface EtcdStoreOptions {
   readonly tls: boolean;
   readonly credentials: EtcdCredentials;
   readonly warn: (message: string) => void;
-}
-
-interface LogEntry {
-  readonly commit: string;
-  readonly entries: readonly Omit<AuditEntry, "revision">[];
 }
 
 const OPEN_WITHIN_MS = 10_000;
@@ -106,7 +102,7 @@ export class EtcdStore implements Store {
     const answer = await this.#asked(() => this.#endpoints.call(txn, request, withinMs), commitUnknown);
     const [log] = answer.ranges[0]?.kvs ?? [];
     // Refused, and yet made: by an attempt whose answer was lost.
-    const made = answer.succeeded || (log !== undefined && logEntry(log.value)?.commit === commit.id);
+    const made = answer.succeeded || (log !== undefined && logEntryOf(log.value)?.commit === commit.id);
     if (!made) {
       await following.past(commit.basedOn, NEWER_WITHIN_MS);
       return { done: false };
@@ -130,7 +126,7 @@ export class EtcdStore implements Store {
       const { kvs } = await this.#asked(() => this.#endpoints.call(range, page, READ_WITHIN_MS));
       for (const { key, value } of kvs.toReversed()) {
         const revision = Number(key.slice(key.lastIndexOf("/") + 1));
-        for (const entry of logEntry(value)?.entries.toReversed() ?? []) {
+        for (const entry of logEntryOf(value)?.entries.toReversed() ?? []) {
           if (found.length >= limit) return found;
           if ((kind ?? entry.kind) === entry.kind && (name ?? entry.name) === entry.name) {
             found.push(Object.assign({}, entry, { revision }));
@@ -194,7 +190,7 @@ export class EtcdStore implements Store {
       this.#endpoints.call(range, { key: this.#keys.log(revision) }, READ_WITHIN_MS),
     );
     const [log] = kvs;
-    if (log === undefined || logEntry(log.value)?.commit !== id) return { done: false };
+    if (log === undefined || logEntryOf(log.value)?.commit !== id) return { done: false };
     return { done: true, revision, puts: versioned(puts, revision) };
   }
 
@@ -287,14 +283,6 @@ export class EtcdStore implements Store {
 }
 
 const commitUnknown = "; if it was reached after all and only the answer was lost, the change shows when it is back";
-
-function logEntry(value: string): LogEntry | undefined {
-  try {
-    return JSON.parse(value) as LogEntry;
-  } catch {
-    return undefined; // Written by hand.
-  }
-}
 
 /** etcd counts the operations of a transaction and of each one inside, so many fit when they are in several. */
 function inParts(operations: readonly Operation[]): readonly Operation[] {

@@ -2,20 +2,21 @@
 // head. The look says whether etcd can be reached (a watch of which nothing is heard may be quiet or dead), whether the watch
 // lags, and up to where nothing was missed; a linearizable read, so a member that is cut off from the others cannot answer it.
 //
-// The follower is told each revision once and in order: revisions that are known are passed over (this replica's own commits come
-// back by the watch), and where one is missing everything is listed anew.
+// The follower is told each revision once and in order: those that are known are passed over (this replica's own commits come back
+// by the watch), and where one is missing everything is listed anew. Long because list, watch and look share all of what is known.
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Resource, ResourceId } from "../../resource.ts";
-import { StoreUnavailableError, StoreUnusableError } from "../store.ts";
 import type { StoreChange, StoreFollower } from "../store.ts";
 import { range, txn, watch } from "./codec.ts";
 import { EtcdRefusedError } from "./endpoints.ts";
 import type { Endpoints } from "./endpoints.ts";
-import { ETCD_FORMAT } from "./keys.ts";
-import type { Head, Keys } from "./keys.ts";
+import type { Keys } from "./keys.ts";
 import type { KeyValue, RangeResponse, WatchEvent, WatchResponse } from "./messages.ts";
+import { sentenceOf } from "./sentence.ts";
+import { ETCD_FORMAT, headOf, resourceOf } from "./values.ts";
+import type { Head, Known } from "./values.ts";
 
 /** Keys of one answer: a few hundred kilobytes. */
 const PAGE = 500;
@@ -28,11 +29,6 @@ const CREATE_MS = 3000;
 
 const TABLE_WATCH = 1;
 const LIVE_WATCH = 2;
-
-/** The head as it was last seen, and etcd's revision in which it was written. */
-export interface Known extends Head {
-  readonly modRevision: number;
-}
 
 const nothingKnown: Known = { format: ETCD_FORMAT, source: "", revision: -1, commit: "", modRevision: 0 };
 
@@ -145,7 +141,7 @@ export class Following {
     for (;;) {
       const before = this.#known;
       const answer = await this.#endpoints.call(range, { key: this.#keys.head }, LIST_WITHIN_MS);
-      const head = this.#headOf(answer.kvs[0]);
+      const head = headOf(this.#name, answer.kvs[0]);
       if (head === undefined || isEarlier(head, before)) {
         await this.#newHistory(head, answer);
         continue;
@@ -301,7 +297,7 @@ export class Following {
         `${this.#name}: ${events[0]?.key ?? ""} was written by something else than a control plane; it is taken as it is`,
       );
     }
-    const known = head === undefined || head.deleted ? undefined : this.#headOf(head);
+    const known = head === undefined || head.deleted ? undefined : headOf(this.#name, head);
     if (known === undefined) {
       this.#stale = true;
       return;
@@ -331,7 +327,7 @@ export class Following {
       const before = this.#known;
       try {
         const answer = await this.#endpoints.call(range, { key: this.#keys.head }, LOOK_WITHIN_MS);
-        this.#compare(this.#headOf(answer.kvs[0]), before, answer.revision);
+        this.#compare(headOf(this.#name, answer.kvs[0]), before, answer.revision);
       } catch (error) {
         this.failed(sentenceOf(error));
       }
@@ -374,38 +370,17 @@ export class Following {
     );
   }
 
+  #resourceOf(kv: KeyValue): Resource | undefined {
+    const id = this.#keys.resourceOf(kv.key);
+    const resource = id === undefined ? undefined : resourceOf(id, kv.value);
+    if (id !== undefined && resource === undefined) {
+      this.#warn(`${this.#name}: ${kv.key} is no resource and is left out; delete it: etcdctl del ${kv.key}`);
+    }
+    return resource;
+  }
+
   #moved(): void {
     for (const done of this.#waiting) done();
-  }
-
-  // --- values
-
-  #headOf(kv: KeyValue | undefined): Known | undefined {
-    if (kv === undefined) return undefined;
-    const head = parsed(kv.value) as Partial<Head> | undefined;
-    const { format, source, revision, commit } = head ?? {};
-    if (format === undefined || source === undefined || revision === undefined || commit === undefined) {
-      throw new StoreUnusableError(
-        `${this.#name}: the key ${kv.key} holds something else than a control plane's data; use another prefix: etcd://.../PREFIX`,
-      );
-    }
-    if (format !== ETCD_FORMAT) {
-      throw new StoreUnusableError(
-        `${this.#name}: the data has format ${format}, this version knows format ${ETCD_FORMAT} and must not touch it; start a version that knows it`,
-      );
-    }
-    return { format, source, revision, commit, modRevision: kv.modRevision };
-  }
-
-  #resourceOf({ key, value }: KeyValue): Resource | undefined {
-    const id = this.#keys.resourceOf(key);
-    if (id === undefined) return undefined;
-    const resource = parsed(value) as Partial<Resource> | undefined;
-    if (resource?.kind === id.kind && resource.name === id.name && isObject(resource.spec) && isObject(resource.meta)) {
-      return resource as Resource;
-    }
-    this.#warn(`${this.#name}: ${key} is no resource and is left out; delete it: etcdctl del ${key}`);
-    return undefined;
   }
 }
 
@@ -415,7 +390,7 @@ function isEarlier(head: Known, known: Known): boolean {
   return head.revision < known.revision || head.modRevision < known.modRevision;
 }
 
-/** In the order of etcd's revisions; what was written at once stays together. */
+/** What was written at once stays together. */
 function byRevision(events: readonly WatchEvent[]): WatchEvent[][] {
   const groups: WatchEvent[][] = [];
   for (const event of events) {
@@ -424,31 +399,4 @@ function byRevision(events: readonly WatchEvent[]): WatchEvent[][] {
     else groups.push([event]);
   }
   return groups;
-}
-
-export function sentenceOf(error: unknown): string {
-  if (error instanceof EtcdRefusedError) return `etcd refuses: ${error.message}${hint(error.message)}`;
-  if (error instanceof StoreUnavailableError || error instanceof StoreUnusableError) return error.message;
-  return error instanceof Error ? error.message : String(error);
-}
-
-function hint(message: string): string {
-  if (message.includes("user name is empty")) return " (it asks for a user: etcd.username and etcd.passwordFile)";
-  if (message.includes("authentication failed")) return " (look at etcd.username and etcd.passwordFile)";
-  if (message.includes("permission denied"))
-    return " (the user needs readwrite below the prefix: etcdctl role grant-permission)";
-  if (message.includes("database space exceeded")) return " (etcdctl compact, defrag, alarm disarm)";
-  return "";
-}
-
-function parsed(value: string): unknown {
-  try {
-    return JSON.parse(value);
-  } catch {
-    return undefined;
-  }
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null;
 }

@@ -9,17 +9,6 @@
 
 import type { Kind, ResourceId } from "../../resource.ts";
 
-/** Of what is written below the prefix; a later one is refused. */
-export const ETCD_FORMAT = 1;
-
-export interface Head {
-  readonly format: number;
-  readonly source: string;
-  readonly revision: number;
-  /** Id of the commit that led to it. */
-  readonly commit: string;
-}
-
 const kinds: readonly Kind[] = ["service", "sandbox", "group"];
 const DIGITS = 16;
 

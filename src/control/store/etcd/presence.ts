@@ -6,6 +6,7 @@ import type { ReplicaRecord } from "../store.ts";
 import { leaseGrant, leaseKeepAlive, leaseRevoke, range, txn } from "./codec.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { Keys } from "./keys.ts";
+import { object } from "./values.ts";
 
 const TTL_SECONDS = 10;
 const BEAT_MS = 3000;
@@ -110,12 +111,7 @@ export class Presence {
 }
 
 function replicaOf(value: string): ReplicaRecord[] {
-  try {
-    const one = JSON.parse(value) as Partial<ReplicaRecord> | null;
-    const { id, url, secret, startedAt } = one ?? {};
-    if (id === undefined || url === undefined || secret === undefined || startedAt === undefined) return [];
-    return [{ id, url, secret, startedAt }];
-  } catch {
-    return [];
-  }
+  const { id, url, secret, startedAt } = object(value) as Partial<ReplicaRecord>;
+  if (id === undefined || url === undefined || secret === undefined || startedAt === undefined) return [];
+  return [{ id, url, secret, startedAt }];
 }

@@ -4,7 +4,7 @@
 // containers that share a volume, which a process id in a file does not. Node has no call for such a lock; its SQLite has.
 // `owner` says who holds it, for the message to others.
 
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -33,9 +33,12 @@ export function holdDirectory(path: string): HeldDirectory {
   const file = join(path, "lock");
   let lock: DatabaseSync | undefined;
   try {
+    // SQLite would fall back to reading, and then its lock keeps nobody out.
+    accessSync(path, constants.W_OK);
     lock = new DatabaseSync(file, { timeout: 0 });
-    // No journal file: nothing is ever written to it.
-    lock.exec("PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE");
+    // Nothing is ever written to it, and a journal beside it would need room on a disk that may be full.
+    lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    accessSync(file, constants.W_OK);
   } catch (error) {
     lock?.close();
     throw new StoreUnusableError(isBusy(error) ? inUse(path) : notWritable(path, error));

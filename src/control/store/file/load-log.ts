@@ -24,7 +24,7 @@ export function logName(number: number): string {
   return `commits-${String(number).padStart(8, "0")}.log`;
 }
 
-export function logNumber(name: string): number {
+function logNumber(name: string): number {
   const digits = /^commits-(\d{8,})\.log$/.exec(name)?.[1];
   return digits === undefined ? 0 : Number(digits);
 }
