@@ -1,4 +1,5 @@
 import type { CommandEntry, Flag } from "./command.ts";
+import { connectInfo } from "./connect/info.ts";
 import { controlFlags, optionalControlFlags } from "./control-client/access.ts";
 import { keyCommands } from "./key/commands.ts";
 import { groupCommands, sandboxCommands, serviceCommands } from "./resources/commands.ts";
@@ -149,6 +150,7 @@ export const commands: readonly CommandEntry[] = [
   sandboxCommands,
   groupCommands,
   serviceCommands,
+  connectInfo,
   applyInfo,
   sidecarsInfo,
   auditInfo,

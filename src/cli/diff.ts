@@ -105,7 +105,7 @@ export function diffText(diff: TableDiff, before: string, after: string): string
 
 function serviceTitle({ service, port, inboundOnly }: DecisionChange): string {
   const which = port === "" ? "" : port === "*" ? ", any other port" : port.startsWith(":") ? port : `, port ${port}`;
-  return printable(`${service}${which}${inboundOnly ? " (inbound listeners that name it so)" : ""}`);
+  return printable(`${service}${which}${inboundOnly ? " (listeners of its sidecars that name it)" : ""}`);
 }
 
 function arrow(what: string, was: string, is: string): string {

@@ -207,17 +207,19 @@ function waysToAsk(service: string, a: Side, b: Side): readonly Asked[] {
     add(before, after, isOther ? "*" : names.length > 1 ? `:${number}` : (names[0] ?? ""), outbound);
   }
   const inbound: RoutePolicy = { ...outbound, direction: "inbound", service };
-  for (const name of union(Object.keys(portsA), Object.keys(portsB), [""])) {
+  const names = union(Object.keys(portsA), Object.keys(portsB), [""]);
+  const unusedName = `${names.join("")}*`; // no name has a star
+  for (const name of [...names, unusedName]) {
     const before = idA === NO_SERVICE ? -1 : a.table.servicePortByName(idA, name);
     const after = idB === NO_SERVICE ? -1 : b.table.servicePortByName(idB, name);
-    add(before, after, name, inbound);
+    add(before, after, name === unusedName ? "*" : name, inbound);
   }
   return [...ways.values()];
 }
 
 type Ports = Readonly<Record<string, number>>;
 
-/** Of no port: what a service with several does not have, and one with a single port takes. */
+/** Of no port: what a service with several does not have, and one with a single port takes. The same is so of names. */
 function unusedNumber(numbers: readonly number[]): number {
   let number = 1;
   while (numbers.includes(number)) number++;

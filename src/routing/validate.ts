@@ -1,3 +1,6 @@
+// What one part of a table says about another. Long because each rule says what is wrong, where the other place is, and what to
+// write instead.
+
 import { parseEndpoint, parseHost } from "./endpoint-name.ts";
 import type { Malformed } from "./endpoint-name.ts";
 import { canonicalHost, entry, isList, portsOf } from "./document.ts";

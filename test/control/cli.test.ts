@@ -1,6 +1,5 @@
 // The command line against a real `sidelane control` with real sidecars: everything that a person or a pipeline does with a sandbox.
-import { execFile, fork, spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
@@ -10,9 +9,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { completionScript } from "../../src/cli/completion.ts";
 import { commands } from "../../src/cli/commands.ts";
+import { mainFile, runCommand, startRole } from "../support/command-line.ts";
+import type { CommandOutcome } from "../support/command-line.ts";
 import { deadPort } from "../support/requests.ts";
 
-const main = join(import.meta.dirname, "..", "..", "src", "main.ts");
 const folder = mkdtempSync(join(tmpdir(), "sidelane-cli-"));
 const ended: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
 
@@ -33,31 +33,9 @@ async function app(name: string): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A role of the program; resolves with the addresses that it has bound. */
-async function start(argv: readonly string[], env: object = {}): Promise<Readonly<Record<string, string>>> {
-  const child: ChildProcess = fork(main, argv, {
-    execArgv: [],
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
-    env: { ...process.env, ...env },
-  });
-  let log = "";
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => (log += text));
-  const exit = once(child, "exit");
-  ended.push(async () => {
-    child.kill("SIGKILL");
-    await exit;
-  });
-  const failed = exit.then(() => Promise.reject(new Error(`${argv.join(" ")} ended: ${log}`)));
-  failed.catch(() => {});
-  const [{ listeners }] = (await Promise.race([once(child, "message"), failed])) as [
-    { readonly listeners: Readonly<Record<string, string>> },
-  ];
-  return listeners;
-}
-
 beforeAll(async () => {
   [baseline, changed] = await Promise.all([app("baseline"), app("pr-7")]);
-  const control = await start(["control", "--store", `file:${join(folder, "store")}`], {
+  const control = await startRole(["control", "--store", `file:${join(folder, "store")}`], ended, {
     SIDELANE_CONTROL_API_ADDRESS: "127.0.0.1:0",
     SIDELANE_CONTROL_FEED_ADDRESS: "127.0.0.1:0",
   });
@@ -72,7 +50,7 @@ beforeAll(async () => {
     admin: { address: "127.0.0.1:0" },
   };
   writeFileSync(join(folder, "sidelane.yaml"), JSON.stringify(config));
-  const sidecar = await start(["proxy", "--config", join(folder, "sidelane.yaml")]);
+  const sidecar = await startRole(["proxy", "--config", join(folder, "sidelane.yaml")], ended);
   outbound = sidecar["outbound"] ?? "";
 }, 60_000);
 
@@ -80,25 +58,9 @@ afterAll(async () => {
   for (const end of ended.toReversed()) await end();
 });
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** One command line, as typed. */
-function sidelane(line: string, stdin = "", env: object = {}): Promise<Outcome> {
-  const argv = line.split(" ").filter((word) => word !== "");
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      [main, ...argv],
-      { env: { ...process.env, NO_COLOR: "1", SIDELANE_CONTROL: url, ...env } },
-      (error, out, err) => resolve({ code: typeof error?.code === "number" ? error.code : 0, out, err }),
-    );
-    child.stdin?.end(stdin);
-  });
-}
+const sidelane = (line: string, stdin = "", env: object = {}): Promise<CommandOutcome> =>
+  runCommand(line, { SIDELANE_CONTROL: url, ...env }, stdin);
 
 function file(name: string, text: string): string {
   writeFileSync(join(folder, name), text);
@@ -157,7 +119,7 @@ describe("a sandbox, from nothing to nothing", () => {
   test("list and get", async () => {
     const { out } = await sidelane("sandbox list -l team=pay");
     expect(out.split("\n")[0]).toMatch(/^NAME +KEY +SERVICES +OWNER +AGE +EXPIRES +READY$/u);
-    expect(out.split("\n")[1]).toMatch(/^pr-7 +pr-7 +checkout +ada +\d+s +in 3h +yes$/u);
+    expect(out.split("\n")[1]).toMatch(/^pr-7 +pr-7 +checkout +ada +\d+[sm] +in 3h +yes$/u);
     expect((await sidelane("sandbox list -l team=other")).err).toContain("no sandboxes of");
     expect((await sidelane("sandbox list -o name")).out).toBe("pr-7\n");
     const { out: text } = await sidelane("sandbox get pr-7");
@@ -248,7 +210,7 @@ describe("a sandbox, from nothing to nothing", () => {
 
   test("names complete in a real bash", async () => {
     const script = `${completionScript("bash", commands)}
-      sidelane() { "${process.execPath}" "${main}" "$@"; }
+      sidelane() { "${process.execPath}" "${mainFile}" "$@"; }
       COMP_WORDS=(sidelane sandbox get pr); COMP_CWORD=3; _sidelane; echo "\${COMPREPLY[@]}"`;
     const env = { ...process.env, SIDELANE_CONTROL: url };
     const complete = await new Promise<string>((resolve) => {
@@ -282,7 +244,7 @@ describe("a sandbox that does not get ready", () => {
 
   test("Ctrl-C stops the waiting and leaves the sandbox", async () => {
     const env = { ...process.env, SIDELANE_CONTROL: url };
-    const child = spawn(process.execPath, [main, "sandbox", "wait", "dead"], {
+    const child = spawn(process.execPath, [mainFile, "sandbox", "wait", "dead"], {
       env,
       stdio: ["ignore", "ignore", "pipe"],
     });
@@ -295,6 +257,25 @@ describe("a sandbox that does not get ready", () => {
     expect(err).toContain("interrupted: sandbox dead stays");
     expect((await sidelane("sandbox get dead -o name")).out).toBe("dead\n");
     expect((await sidelane("sandbox delete dead")).code).toBe(0);
+  });
+});
+
+test("what files bring in, files take away: groups before sandboxes before services", async () => {
+  const all = file(
+    "all.yaml",
+    `services:\n  cart: { baseline: ["${baseline}"] }\nsandboxes:\n  pr-3: { services: { cart: ["${changed}"] } }\ngroups:\n  g: { sandboxes: [pr-3] }\n`,
+  );
+  const made = await sidelane(`sandbox create -f ${all} -o name`);
+  expect(made).toMatchObject({ code: 1, out: "pr-3\ng\n" });
+  expect(made.err).toContain(`${all}:2:3: service cart exists already`);
+  expect((await sidelane(`apply -f ${all}`)).out.match(/changed|unchanged/gu)).toEqual([
+    "changed",
+    "unchanged",
+    "unchanged",
+  ]);
+  expect(await sidelane(`sandbox delete -f ${all}`)).toMatchObject({
+    code: 0,
+    out: "group g deleted\nsandbox pr-3 deleted\nservice cart deleted\n",
   });
 });
 

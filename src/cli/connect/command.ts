@@ -38,6 +38,10 @@ export async function connectCommand(flags: FlagValues): Promise<ExitCode> {
       leave: leave.signal,
     });
     return 0;
+  } catch (error) {
+    // The line of counts makes room for the reason.
+    if (output.isTerminal) output.write("\r\u001b[K");
+    throw error;
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);

@@ -129,18 +129,18 @@ export class Link {
       this.#carried.add(carried);
       this.#events.onConnection(target, "opened");
       app.opened();
-      let byApp = false;
-      const appEnds = (): void => void (byApp = true);
-      socket.once("end", appEnds);
-      socket.once("error", appEnds);
-      stream.once("end", () => socket.off("end", appEnds));
+      const ended = (): void => {
+        if (!stream.readableEnded && !stream.destroyed) app.endedByApp();
+      };
+      socket.once("end", ended);
+      socket.once("error", ended);
       stream.respond({ ":status": 200 });
       // Listeners first that only look: `relay` begins to read.
       stream.on("data", () => spoke(carried, false));
       socket.on("data", () => spoke(carried, true));
       relay(socket, stream, () => {
         this.#carried.delete(carried);
-        app.closed(byApp);
+        app.closed();
         this.#events.onConnection(target, "closed");
       });
     };

@@ -22,6 +22,7 @@ export class LocalApp {
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
   #connections = 0;
+  #connectedAt = 0;
 
   /** `onChange` whenever it takes connections and did not before, or the other way round. */
   constructor(target: LocalTarget, onChange: () => void) {
@@ -63,25 +64,35 @@ export class LocalApp {
     socket.once("connect", () => {
       clearTimeout(timer);
       socket.off("error", failed);
+      this.#connectedAt = performance.now();
       this.#set("");
       onConnect(socket);
     });
     return socket;
   }
 
-  /** A connection of ours has begun. */
+  /** A connection that is carried has begun. */
   opened(): void {
     this.#connections++;
   }
 
-  /** One has ended; `byApp`: the app ended it. */
-  closed(byApp: boolean): void {
+  closed(): void {
     this.#connections--;
-    if (this.#connections === 0 && this.#problem === "") this.#tryLater(byApp ? QUIET_MS : IDLE_MS);
+    if (this.#connections === 0 && this.#problem === "") this.#tryIdle();
   }
 
-  #tryLater(afterMs: number): void {
-    this.#later(afterMs, () => {
+  /** The app has ended a connection that is carried, or its side of it. */
+  endedByApp(): void {
+    if (this.#problem !== "") return;
+    const at = performance.now();
+    this.#later(QUIET_MS, () => {
+      if (this.#connectedAt < at) void this.#try();
+      else this.#tryIdle();
+    });
+  }
+
+  #tryIdle(): void {
+    this.#later(IDLE_MS, () => {
       if (this.#connections === 0) void this.#try();
     });
   }
@@ -102,7 +113,8 @@ export class LocalApp {
     if (this.#ended) return;
     const isChange = (this.#problem ?? "") !== problem;
     this.#problem = problem;
-    this.#tryLater(problem === "" ? IDLE_MS : AGAIN_MS);
+    if (problem === "") this.#tryIdle();
+    else this.#later(AGAIN_MS, () => void this.#try());
     if (isChange) this.#onChange();
   }
 

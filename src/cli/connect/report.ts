@@ -26,17 +26,14 @@ export function textReport({ write, isTerminal }: ReportOutput): Report {
       if (isTerminal) write(`\r\u001b[K${counts}`);
       return;
     }
-    const lines = printableLines(event);
-    const text = lines.join("\n");
-    if (lines.length === 0 || text === last) return;
+    const text = linesOf(event).map(printable).join("\n");
+    // Attempts follow one another.
+    if (text === "" || text === last || (event.event === "connecting" && last !== "")) return;
     last = text;
     const clear = isTerminal && counts !== "" ? "\r\u001b[K" : "";
-    write(`${clear}${text}\n${clear === "" ? "" : counts}`);
+    const below = clear === "" || event.event === "left" ? "" : counts;
+    write(`${clear}${text}\n${below}`);
   };
-}
-
-function printableLines(event: ConnectEvent): readonly string[] {
-  return linesOf(event).map(printable);
 }
 
 function linesOf(event: ConnectEvent): readonly string[] {

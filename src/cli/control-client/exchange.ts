@@ -26,7 +26,7 @@ export interface Reply {
 }
 
 /** The control plane gave no answer. The message says which address was asked, why, and how another is named. */
-export class UnreachableError extends RefusedError {}
+class UnreachableError extends RefusedError {}
 
 const WITHIN_MS = 30_000;
 /** A table of 100,000 sandboxes has some 20 MB. */

@@ -16,7 +16,7 @@ const ATTEMPTS_MAX = 5;
 
 /** Does what the files say; the resources that cannot be are told, and the others made. 1 when there is one of them. */
 export async function applyCommand(flags: FlagValues): Promise<ExitCode> {
-  const resources = readResourceFiles(listOf(flags, "file"));
+  const resources = await readResourceFiles(listOf(flags, "file"));
   const withinMs = waitMs(flags);
   const output = readOutput(flags);
   const client = new ControlClient(controlAccess(flags));

@@ -148,7 +148,7 @@ function readyText({ status }: ResourceView): string {
 }
 
 /** `a:1, b:1`, or `http a:1; grpc a:2`. */
-export function endpointsText(value: unknown): string {
+function endpointsText(value: unknown): string {
   if (Array.isArray(value)) return value.map(text).join(", ");
   if (!isMap(value)) return "";
   return Object.entries(value)

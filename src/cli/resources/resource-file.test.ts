@@ -59,6 +59,22 @@ groups:
     expect(read(table.replace("[pr-7]", "[pr-8]")).problems[0]).toMatch(/^f\.yaml:6:\d+: .*pr-8/u);
   });
 
+  test("what the control plane says of a field is told where the field is", () => {
+    const text = "kind: group\nname: g\n---\nkind: sandbox\nname: a\nservices:\n  checkout: [a:1, 'b']\n  a/b: [c:1]\n";
+    const { resources } = readResources(text, "f.yaml", {});
+    const locate = resources[1]?.locate ?? String;
+    const pointers = ["/services/checkout/1", "/services/checkout", "/services/a~1b", "/ttl", ""];
+    expect(pointers.map((pointer) => locate(pointer))).toEqual([
+      "f.yaml:7:19",
+      "f.yaml:7:3",
+      "f.yaml:8:3",
+      "f.yaml:4:1",
+      "f.yaml:4:1",
+    ]);
+    const table = readResources("sandboxes:\n  pr-7:\n    services: { a: [b:1] }\n", "t.yaml", {});
+    expect(table.resources[0]?.locate("/services/a")).toBe("t.yaml:3:17");
+  });
+
   test.each([
     [
       "kind: sandbx\nname: a",

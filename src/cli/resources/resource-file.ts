@@ -1,6 +1,6 @@
 // Files with resources: one or several YAML documents, `{ kind, name, ...spec }` each, or a whole table. JSON is YAML.
 
-import { readFileSync } from "node:fs";
+import { text as readAll } from "node:stream/consumers";
 import { fileKind } from "../../config/file-kind.ts";
 import { readTable } from "../../config/load-table.ts";
 import { formatPosition, formatProblem, toProblems } from "../../config/problem.ts";
@@ -40,12 +40,15 @@ export interface FileDefaults {
 }
 
 /** Reads files, `-` is stdin; a `RefusedError` with all of their problems. Services come first, then sandboxes, then groups. */
-export function readResourceFiles(files: readonly string[], defaults: FileDefaults = {}): readonly FileResource[] {
+export async function readResourceFiles(
+  files: readonly string[],
+  defaults: FileDefaults = {},
+): Promise<readonly FileResource[]> {
   const problems: Problem[] = [];
   const resources: FileResource[] = [];
   for (const file of files) {
     const label = file === "-" ? "stdin" : file;
-    const read = readResources(file === "-" ? readStdin() : readFile(file).toString("utf8"), label, defaults);
+    const read = readResources(file === "-" ? await readStdin() : readFile(file).toString("utf8"), label, defaults);
     problems.push(...read.problems);
     resources.push(...read.resources);
   }
@@ -62,10 +65,10 @@ export function readResourceFiles(files: readonly string[], defaults: FileDefaul
   return resources.toSorted((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind));
 }
 
-function readStdin(): string {
+function readStdin(): Promise<string> {
   if (process.stdin.isTTY)
     throw new RefusedError("stdin: is a terminal; pipe a file into it, or name one with -f FILE");
-  return readFileSync(0, "utf8");
+  return readAll(process.stdin);
 }
 
 function firstTwice(resources: readonly FileResource[]): readonly [FileResource, FileResource] | undefined {

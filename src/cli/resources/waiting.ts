@@ -91,7 +91,7 @@ async function follow(
 }
 
 /** `pr-7: 3 of 4 sidecars have it; waiting for …`: the sentences of what is not so yet. */
-export function progressText(name: string, what: "ready" | "deleted", status: SandboxStatus | undefined): string {
+function progressText(name: string, what: "ready" | "deleted", status: SandboxStatus | undefined): string {
   const conditions = status?.conditions ?? [];
   const behind = conditions.filter(({ type, status: is }) => type !== "Ready" && type !== "Expiring" && is !== "true");
   const shown = behind.length > 0 ? behind : conditions.filter(({ type }) => type === "Ready");

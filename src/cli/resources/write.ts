@@ -23,7 +23,7 @@ export async function createCommand(kind: Kind, operands: readonly string[], fla
   const output = readOutput(flags);
   const patch = patchFromFlags(kind, flags, false);
   const files = listOf(flags, "file");
-  const wanted = files.length === 0 ? [fromFlags(kind, name, patch)] : fromFiles(kind, name, files, patch);
+  const wanted = files.length === 0 ? [fromFlags(kind, name, patch)] : await fromFiles(kind, name, files, patch);
   const client = new ControlClient(controlAccess(flags));
   const done: ResourceView[] = [];
   const failed: string[] = [];
@@ -51,7 +51,7 @@ export async function updateCommand(kind: Kind, operands: readonly string[], fla
   const fromFlagsAlone = patchFromFlags(kind, flags, true);
   const files = listOf(flags, "file");
   if (files.length > 1) throw new MisuseError("error: update takes one file; sidelane apply takes any number");
-  const resources = files.length === 0 ? [] : readResourceFiles(files, { kind, name });
+  const resources = files.length === 0 ? [] : await readResourceFiles(files, { kind, name });
   const [resource, second] = resources;
   if (second !== undefined)
     throw new RefusedError(`${second.at}: update takes one resource; sidelane apply takes any number`);
@@ -85,7 +85,7 @@ export async function deleteCommand(kind: Kind, names: readonly string[], flags:
   const version = ifVersion(flags);
   if (version !== undefined && names.length !== 1)
     throw new MisuseError("error: --if-version is of one resource, name one");
-  const ofFiles = files.length === 0 ? [] : readResourceFiles(files, { kind });
+  const ofFiles = files.length === 0 ? [] : await readResourceFiles(files, { kind });
   const gone = [...names.map((name) => ({ kind, name })), ...ofFiles.toReversed()];
   const client = new ControlClient(controlAccess(flags));
   let code: ExitCode = 0;
@@ -191,13 +191,13 @@ function fromFlags(kind: Kind, name: string | undefined, spec: Spec): FileResour
   return { kind, name, spec, at: "", locate: () => "", ofTable: false };
 }
 
-function fromFiles(
+async function fromFiles(
   kind: Kind,
   name: string | undefined,
   files: readonly string[],
   patch: Spec,
-): readonly FileResource[] {
-  const resources = readResourceFiles(files, { kind, ...(name === undefined ? {} : { name }) });
+): Promise<readonly FileResource[]> {
+  const resources = await readResourceFiles(files, { kind, ...(name === undefined ? {} : { name }) });
   const own = resources.filter((resource) => resource.kind === kind);
   if (name !== undefined && own.length !== 1) {
     throw new MisuseError(
