@@ -2,9 +2,10 @@
 // a map and acknowledge it; compiling is measured elsewhere.
 
 import { createHash } from "node:crypto";
+import { connect } from "node:http2";
 import { Client, type ClientDuplexStream, credentials } from "@grpc/grpc-js";
 import { decodeFromControl, encodeFromSidecar } from "../../src/feed/codec.ts";
-import { FOLLOW_PATH, type FeedSandbox, type Update } from "../../src/feed/messages.ts";
+import { FOLLOW_PATH, type FeedSandbox, type Hello, type Update } from "../../src/feed/messages.ts";
 import { Backoff } from "../../src/table/control/backoff.ts";
 import { type FromClients, SOURCE, type ToClients } from "./messages.ts";
 import { type Plan, scopeOf, serviceName, serviceOfSidecar } from "./plan.ts";
@@ -17,7 +18,6 @@ class SimulatedSidecar {
   connected = false;
   readonly #plan: Plan;
   readonly #address: string;
-  readonly #reads: boolean;
   readonly #sandboxes = new Map<string, FeedSandbox>();
   readonly #backoff = new Backoff();
   #client: Client | undefined;
@@ -26,13 +26,11 @@ class SimulatedSidecar {
   /** Revision of a whole table that has begun to come. */
   #wholeOf = 0;
 
-  /** @param reads false: it stops reading at once. */
-  constructor(index: number, plan: Plan, address: string, revision: number, reads: boolean) {
+  constructor(index: number, plan: Plan, address: string, revision: number) {
     this.index = index;
     this.#plan = plan;
     this.#address = address;
     this.#revision = revision;
-    this.#reads = reads;
     this.#connect();
   }
 
@@ -52,21 +50,8 @@ class SimulatedSidecar {
     stream.on("data", (bytes: Buffer) => this.#take(stream, bytes));
     stream.on("error", () => {});
     stream.on("status", () => this.#disconnected());
-    const scope = scopeOf(this.index, this.#plan);
-    const hello = {
-      instance: `${this.#reads ? "sidecar" : "slow"}-${this.index}`,
-      service: serviceName(serviceOfSidecar(this.index, this.#plan)),
-      sandbox: "",
-      host: `node-${this.index % 100}`,
-      version: "bench",
-      scope,
-      source: this.#revision === 0 ? "" : SOURCE,
-      revision: this.#revision,
-      routes: true,
-      probes: true,
-    };
+    const hello = helloOf(`sidecar-${this.index}`, this.index, this.#plan, this.#revision);
     stream.write(encodeFromSidecar({ kind: "hello", hello }));
-    if (!this.#reads) stream.pause();
   }
 
   #disconnected(): void {
@@ -98,6 +83,34 @@ class SimulatedSidecar {
   }
 }
 
+function helloOf(instance: string, index: number, plan: Plan, revision: number): Hello {
+  return {
+    instance,
+    service: serviceName(serviceOfSidecar(index, plan)),
+    sandbox: "",
+    host: `node-${index % 100}`,
+    version: "bench",
+    scope: scopeOf(index, plan),
+    source: revision === 0 ? "" : SOURCE,
+    revision,
+    routes: true,
+    probes: true,
+  };
+}
+
+/** Says hello and never reads: HTTP/2 gives it 64 KiB. A client of grpc-js would take 16 messages all the same. */
+function connectSilent(index: number, plan: Plan, address: string): void {
+  const session = connect(`http://${address}`);
+  session.on("error", () => {});
+  const headers = { ":method": "POST", ":path": FOLLOW_PATH, "content-type": "application/grpc", te: "trailers" };
+  const stream = session.request(headers);
+  stream.on("error", () => {});
+  const message = encodeFromSidecar({ kind: "hello", hello: helloOf(`slow-${index}`, index, plan, 0) });
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  stream.write(Buffer.concat([head, message]));
+}
+
 const sidecars = new Map<number, SimulatedSidecar>();
 let cpu = process.cpuUsage();
 
@@ -106,15 +119,14 @@ process.on("disconnect", () => process.exit(0));
 
 function handle(message: ToClients): void {
   switch (message.kind) {
-    case "start":
-    case "slow": {
-      const { plan, address } = message;
-      const revision = message.kind === "start" ? message.revision : 0;
-      for (const index of message.sidecars) {
-        sidecars.set(index, new SimulatedSidecar(index, plan, address, revision, message.kind === "start"));
-      }
+    case "start": {
+      const { plan, address, revision } = message;
+      for (const index of message.sidecars) sidecars.set(index, new SimulatedSidecar(index, plan, address, revision));
       return;
     }
+    case "slow":
+      for (const index of message.sidecars) connectSilent(index, message.plan, message.address);
+      return;
     case "digests":
       return tell({ kind: "digests", digests: message.sidecars.map((index) => sidecars.get(index)?.digest() ?? "") });
     case "report": {

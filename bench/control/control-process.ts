@@ -79,7 +79,7 @@ let server: FeedServer | undefined;
 let plan: Plan | undefined;
 let since = performance.now();
 let cpu = process.cpuUsage();
-let sent = { updates: 0, bytes: 0, wholeTables: 0, resumed: 0 };
+let sent = { updates: 0, bytes: 0, wholeTables: 0, resumed: 0, slow: 0 };
 
 process.on("message", (message: ToControl) => void handle(message));
 process.on("disconnect", () => process.exit(0));
@@ -133,6 +133,7 @@ function report(): ControlReport {
   const used = process.cpuUsage(cpu);
   const now = performance.now();
   const stats = server?.stats;
+  const slow = stats?.ends.slow ?? 0;
   const { updatesSent = 0, bytesSent = 0, wholeTables = 0, resumed = 0 } = stats ?? {};
   const made: ControlReport = {
     revision: state.revision,
@@ -152,12 +153,12 @@ function report(): ControlReport {
     bytes: bytesSent - sent.bytes,
     wholeTables: wholeTables - sent.wholeTables,
     resumed: resumed - sent.resumed,
-    slow: stats?.ends.slow ?? 0,
+    slow: slow - sent.slow,
   };
   sidecars.latenciesMs = [];
   sidecars.concerned = 0;
   delay.reset();
-  sent = { updates: updatesSent, bytes: bytesSent, wholeTables, resumed };
+  sent = { updates: updatesSent, bytes: bytesSent, wholeTables, resumed, slow };
   cpu = process.cpuUsage();
   since = now;
   return made;

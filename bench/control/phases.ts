@@ -22,6 +22,7 @@ export interface Line {
   readonly mib: number;
   readonly wholeTables: number;
   readonly resumed: number;
+  readonly slow: number;
 }
 
 /** Runs one. */
@@ -55,6 +56,7 @@ export async function phase(
     mib: sum(({ bytes }) => bytes) / 2 ** 20,
     wholeTables: sum(({ wholeTables }) => wholeTables),
     resumed: sum(({ resumed }) => resumed),
+    slow: sum(({ slow }) => slow),
   };
   console.error(`${line.name}: ${line.seconds.toFixed(1)} s`);
   return line;
@@ -81,6 +83,7 @@ const columns: readonly (readonly [title: string, cell: (line: Line) => string])
   ["MiB sent", ({ mib }) => mib.toFixed(1)],
   ["whole", ({ wholeTables }) => count(wholeTables)],
   ["resumed", ({ resumed }) => count(resumed)],
+  ["slow ended", ({ slow }) => count(slow)],
 ];
 
 /** The table, as Markdown. */

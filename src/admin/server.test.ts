@@ -144,6 +144,16 @@ describe("endpoints", () => {
 
   test("/table before there is one, and with an error", async () => {
     const lastError = { kind: "invalid", message: "bad", problems: ["routes.yaml:2:1: bad"], sinceMs: 0 } as const;
+    const feed = { connected: false, sinceMs: Date.UTC(2026, 0, 2), problem: "away" };
+    tableStatus = { ...status, source: "control control:15021", revision: 17, feed };
+    expect((await ask("/table")).json).toMatchObject({
+      source: "control control:15021",
+      revision: 17,
+      connected: false,
+      disconnectedSince: "2026-01-02T00:00:00.000Z",
+      connectionProblem: "away",
+    });
+
     tableStatus = { ...status, version: 0, digest: "", loadedAtMs: undefined, lastAttemptAtMs: undefined, lastError };
     expect((await ask("/table")).json).toMatchObject({
       version: 0,

@@ -23,8 +23,9 @@ export async function control(flags: FlagValues): Promise<ExitCode> {
   });
   try {
     return await runUntilSignal(async () => {
-      const { api, feed, close } = await startControl(config, log, packageVersion());
-      return { listeners: { api, feed }, admin: undefined, ownership: undefined, drain: close };
+      const replica = await startControl(config, log, packageVersion());
+      const { api, feed } = replica;
+      return { listeners: { api, feed }, admin: undefined, ownership: undefined, drain: () => replica.close() };
     }, log);
   } catch (error) {
     if (!(error instanceof Error) || isBug(error)) throw error;

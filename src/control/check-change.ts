@@ -36,6 +36,9 @@ export function checkChange(state: ControlState, draft: DraftResource): ChangeFi
   return { problems: problems.slice(0, PROBLEMS_MAX), warnings: warnings.slice(0, PROBLEMS_MAX) };
 }
 
+/** Members of a group with labels that are compared with each other. */
+const MATCHED_MAX = 200;
+
 const sections = { service: "services", sandbox: "sandboxes", group: "groups" } as const satisfies Record<Kind, string>;
 
 /** Names that people choose are looked up here, so nothing is inherited: a service may be called `constructor`. */
@@ -58,7 +61,7 @@ function relatedDocuments(state: ControlState, draft: DraftResource): readonly T
 
 type Draft<K extends Kind> = Extract<DraftResource, { readonly kind: K }>;
 
-/** A service: whoever claims one of its hosts, and all sandboxes that have it, since its ports may have changed. */
+/** A service: whoever claims one of its hosts, and, where its ports have changed, all sandboxes that have it. */
 function serviceSubsets(state: ControlState, { name, spec }: Draft<"service">): readonly TableDocument[] {
   const subset = new Subset();
   // A developer's machine answers for the time being; what it stands in for has to fit as well.
@@ -66,6 +69,8 @@ function serviceSubsets(state: ControlState, { name, spec }: Draft<"service">): 
   const { services, sandboxes } = state.table;
   const { hosts, ports, baseline } = spec;
   const own: ServiceDocument = { hosts, ports, baseline };
+  const known = state.find("service", name);
+  const samePorts = known !== undefined && JSON.stringify(known.spec.ports) === JSON.stringify(ports);
   const claimed = new Set(hostsOf(name, own));
   for (const other of services.values()) {
     if (other.name === name) continue;
@@ -74,8 +79,8 @@ function serviceSubsets(state: ControlState, { name, spec }: Draft<"service">): 
   }
   for (const sandbox of sandboxes.values()) {
     for (const { service } of sandbox.services) {
-      const isUndeclared = !services.has(service) && service !== name;
-      if (service !== name && !(isUndeclared && claimed.has(canonicalHost(service)))) continue;
+      const concerns = service === name ? !samePorts : !services.has(service) && claimed.has(canonicalHost(service));
+      if (!concerns) continue;
       const declared = state.find("sandbox", sandbox.name)?.spec;
       const stored = entry(declared?.services ?? {}, service);
       const machine = entry(declared?.connected ?? {}, service)?.endpoints;
@@ -138,7 +143,10 @@ function groupSubset(state: ControlState, draft: Draft<"group">): TableDocument 
   const { name, spec } = draft;
   const { sandboxes } = state.table;
   const listed = spec.sandboxes ?? [];
-  for (const member of membersOf(state, draft)) addMember(state, subset, member);
+  const members = membersOf(state, draft);
+  // Those that labels find exist, and there is nothing to say about them but that two change one service.
+  const looked = spec.sandboxes === undefined ? members.slice(0, MATCHED_MAX) : members;
+  for (const member of looked) addMember(state, subset, member);
   for (const member of listed) {
     if (sandboxes.has(member)) continue;
     const other = state.table.groups.get(member);
@@ -147,7 +155,7 @@ function groupSubset(state: ControlState, draft: Draft<"group">): TableDocument 
     if (guess !== undefined) addMember(state, subset, guess);
   }
   addRivals(state, subset, "group", name, spec.key ?? name);
-  subset.groups[name] = { key: spec.key, sandboxes: spec.sandboxes ?? membersOf(state, draft) };
+  subset.groups[name] = { key: spec.key, sandboxes: spec.sandboxes ?? looked };
   return subset;
 }
 
@@ -192,7 +200,8 @@ function toProblem(state: ControlState, draft: DraftResource, finding: Finding):
   const { place, other, hint } = finding;
   const own = [place, other].find((one) => one !== undefined && isOwn(draft, one.path));
   const foreign = [place, other].find((one) => one !== undefined && !isOwn(draft, one.path));
-  const whose = foreign === undefined ? "" : madeBy(state, foreign.path);
+  // What was perhaps meant is nobody's doing.
+  const whose = foreign === undefined || finding.why === "there is no such sandbox" ? "" : madeBy(state, foreign.path);
   // A name is not in what the pointer leads into; it is beside it.
   const inside = own?.path.slice(2) ?? [];
   return {

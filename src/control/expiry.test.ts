@@ -29,7 +29,7 @@ class MemoryStore implements Pick<Store, "commit" | "noteTraffic" | "traffic"> {
     if (this.down) throw new StoreUnavailableError("the store is down");
     if (commit.basedOn !== this.revision) return { done: false };
     const revision = ++this.revision;
-    const puts = commit.puts.map((put) => ({ ...put, meta: { ...put.meta, version: revision } }) as Resource);
+    const puts = commit.puts.map((put) => ({ ...put, meta: { ...put.meta, version: revision } }));
     this.commits.push(commit);
     for (const follower of this.followers) follower.changed({ revision, puts, deletes: commit.deletes });
     return { done: true, revision, puts };

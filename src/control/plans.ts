@@ -55,6 +55,7 @@ export interface PatchWish extends Wish {
 
 const NOTHING: Plan = { puts: [], deletes: [], detail: () => "" };
 const USERS_LISTED_MAX = 5;
+const CREATE_FIRST = "create the service first, or add ?allowUnknownServices=1";
 
 /** Creates a resource, or puts it in the place of what is there. */
 export function putPlan(state: ControlState, wish: PutWish): Planned | Rejection {
@@ -134,7 +135,10 @@ function planned(
   if (unknown.length > 0 && !allowUnknownServices) return invalid(unknown);
   const { problems, warnings } = checkChange(state, draft);
   if (problems.length > 0) return invalid(problems);
-  const allowed = unknown.map(({ message }) => `${message}: only requests to a host of that name reach the sandbox`);
+  const allowed = unknown.map(
+    ({ message, hint }) =>
+      `${message}${hint === CREATE_FIRST ? "" : ` (${hint}?)`}: only requests to a host of that name reach the sandbox`,
+  );
   const detail = (): string =>
     before === undefined ? specSummary(draft.spec) : specDifference(before.spec, draft.spec);
   return { plan: { puts: [draft], deletes: [], detail }, before, after: draft, warnings: [...allowed, ...warnings] };
@@ -166,7 +170,7 @@ function unknownServices(
     return {
       pointer,
       message: `there is no service ${JSON.stringify(name.slice(0, 200))}`,
-      hint: guess === undefined ? "create the service first, or add ?allowUnknownServices=1" : `write ${guess}`,
+      hint: guess === undefined ? CREATE_FIRST : `write ${guess}`,
     };
   });
 }
@@ -198,10 +202,10 @@ function versionRefusal(
   if (found === undefined) {
     return { refused: "changed", message: `${kind} ${name} does not exist, or not any more` };
   }
-  const { version } = found.meta;
+  const { version, updatedAt, updatedBy } = found.meta;
   if (ifMatch === "any" || ifMatch.includes(version)) return undefined;
   const expected = ifMatch.length === 0 ? "one that never was" : ifMatch.join(" or ");
-  const message = `${kind} ${name} has version ${version}, not ${expected}: ${history(found.meta)}; read it again and repeat the change`;
+  const message = `${kind} ${name} has version ${version}, not ${expected}: ${updatedBy} changed it at ${updatedAt}; read it again and repeat the change`;
   return { refused: "changed", message };
 }
 

@@ -43,7 +43,7 @@ describe("replicas", () => {
       { replica: "r-2", answer: { ok: true } },
       { replica: "r-3", answer: { ok: true } },
     ]);
-    expect(asked.toSorted()).toEqual([
+    expect(asked).toEqual([
       ["/v1/x?y=1", "Bearer secret of r-2"],
       ["/v1/x?y=1", "Bearer secret of r-3"],
     ]);

@@ -44,7 +44,9 @@ export async function traceHere(
   const work = async (): Promise<void> => {
     for (let one = waiting.pop(); one !== undefined; one = waiting.pop()) {
       const leftMs = deadlineMs - performance.now();
-      found.push(leftMs < 1 ? unasked(one) : await traceOf(sidecars, one, id, Math.floor(Math.min(leftMs, questionMs))));
+      found.push(
+        leftMs < 1 ? unasked(one) : await traceOf(sidecars, one, id, Math.floor(Math.min(leftMs, questionMs))),
+      );
     }
   };
   await Promise.all(Array.from({ length: ASKED_AT_ONCE }, work));

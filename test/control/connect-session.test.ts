@@ -1,4 +1,5 @@
-// Who is connected to what, and when that ends: what the table says meanwhile.
+// Who is connected to what, and when that ends: what the table says meanwhile. Long because the ends of a session are many, and one
+// small world serves them all.
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { once } from "node:events";

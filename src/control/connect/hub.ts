@@ -9,13 +9,12 @@ import type { WebSocket } from "ws";
 import { formatEndpoint } from "../../routing/endpoint-name.ts";
 import type { ControlState } from "../state.ts";
 import type { Refusal } from "../writer.ts";
-import { Door } from "./door.ts";
+import type { Door } from "./door.ts";
+import { Doors } from "./doors.ts";
 import { defaultKeepAlive } from "./keep-alive.ts";
 import { aftermathsOf, connectPlan, disconnectPlan } from "./plan.ts";
 import type { ConnectRequest } from "./plan.ts";
-import { NamedPorts } from "./named-ports.ts";
 import type { ConnectOptions, SessionInfo } from "./options.ts";
-import { Ports } from "./ports.ts";
 import { Session } from "./session.ts";
 import type { Budget, SessionLimits } from "./session.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -40,7 +39,7 @@ interface Entry {
 
 export class ConnectHub {
   readonly #options: ConnectOptions;
-  readonly #ports: Ports;
+  readonly #doors: Doors;
   readonly #sessions = new Map<string, Entry>();
   /** By session: one admission after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
@@ -48,14 +47,12 @@ export class ConnectHub {
   readonly #unfollow: () => void;
   readonly #limits: SessionLimits;
   readonly #budget: Budget;
-  readonly #named: NamedPorts;
   #connections = 0;
   #closing = false;
 
   constructor(options: ConnectOptions) {
     this.#options = options;
-    this.#named = new NamedPorts(options.state, options.host);
-    this.#ports = new Ports(options.ports, (port) => this.#named.has(port));
+    this.#doors = new Doors(options.state, options);
     this.#unfollow = options.state.onChange(() => this.#compareAll());
     const { sessionConnectionsMax = 256, connectionsMax = 2048, heldMs = 5000 } = options;
     this.#limits = { connectionsMax: sessionConnectionsMax, heldMs };
@@ -167,7 +164,7 @@ export class ConnectHub {
     if ("refused" in tried) return tried;
     const full = this.#isFull(request);
     if (full !== undefined) return full;
-    const doors = await this.#openDoors(request);
+    const doors = await this.#doors.open(request);
     if (doors === undefined) {
       const { first, last } = this.#options.ports;
       const message = `all ports from ${first} to ${last} at ${host} are in use; give connect.ports more, or wait a minute`;
@@ -222,24 +219,6 @@ export class ConnectHub {
       return { refused: "busy", message };
     }
     return undefined;
-  }
-
-  /** One per target; the ports that the table has for this session, if they are ours. */
-  async #openDoors({ sandbox, session, targets }: ConnectRequest): Promise<readonly Door[] | undefined> {
-    const { state, host } = this.#options;
-    const connected = state.find("sandbox", sandbox)?.spec.connected ?? {};
-    const doors: Door[] = [];
-    for (const { service, port } of targets) {
-      const had = Object.hasOwn(connected, service) ? connected[service] : undefined;
-      const preferred = had?.session === session ? this.#named.portOf(had.endpoints, port) : undefined;
-      const door = await Door.open(this.#ports, host, preferred);
-      if (door === undefined) {
-        for (const opened of doors) opened.close();
-        return undefined;
-      }
-      doors.push(door);
-    }
-    return doors;
   }
 
   #endpointsOf({ doors }: Session): readonly string[] {

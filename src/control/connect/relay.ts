@@ -28,10 +28,13 @@ export function relay(socket: Socket, stream: Http2Stream, done: () => void): vo
     closed();
   });
   stream.on("error", () => {});
-  stream.once("end", () => {
+  const endSocket = (): void => {
     // node:http2 says "end" for a reset, too.
     if (!isCutOff(stream)) socket.end();
-  });
+  };
+  // It says so once even if nobody reads yet, as while the app is being connected to.
+  if (stream.readableEnded) endSocket();
+  else stream.once("end", endSocket);
   stream.once("close", () => {
     if (isCutOff(stream) || !stream.readableEnded || !stream.writableFinished) reset(socket);
     closed();
@@ -52,7 +55,7 @@ function isCutOff(stream: Http2Stream): boolean {
  * Sends RST_STREAM. Not `close(code)`: that ends the writable side first, so that END_STREAM goes out before the reset, and the
  * other end passes it on as a FIN behind half a body.
  */
-export function resetStream(stream: Http2Stream): void {
+function resetStream(stream: Http2Stream): void {
   if (!stream.destroyed) stream.destroy(new Error("the TCP connection was reset"));
 }
 

@@ -72,7 +72,8 @@ function lateText(info: SidecarInfo, revision: number, ageMs: number, nowMs: num
   if (!info.connected) {
     return `${who} has been disconnected for ${secondsText(nowMs - Date.parse(info.since))}, with revision ${info.appliedRevision}; it is forgotten if it does not come back`;
   }
-  return `${who} has not acknowledged revision ${revision} for ${secondsText(ageMs)}; it has ${info.appliedRevision}`;
+  const forLong = ageMs < 1000 ? "yet" : `for ${secondsText(ageMs)}`;
+  return `${who} has not acknowledged revision ${revision} ${forLong}; it has ${info.appliedRevision}`;
 }
 
 function olderText({ replica, revision: has }: ReplicaView, revision: number): string {

@@ -101,7 +101,7 @@ export class World {
 
   put(...resources: readonly Resource[]): void {
     const revision = this.state.revision + 1;
-    const puts = resources.map((one) => ({ ...one, meta: { ...one.meta, version: revision } }) as Resource);
+    const puts = resources.map((one) => ({ ...one, meta: { ...one.meta, version: revision } }));
     this.state.changed({ revision, puts, deletes: [] });
   }
 

@@ -44,9 +44,7 @@ describe("ready", () => {
       events.push(event.kind);
       const applied = event.status.conditions.find(({ type }) => type === "Applied");
       if (event.kind === "progress" && applied?.status === "false") {
-        expect(applied.message).toBe(
-          "the sidecar of checkout on web-2 has not acknowledged revision 2 for 0 s; it has 1",
-        );
+        expect(applied.message).toBe("the sidecar of checkout on web-2 has not acknowledged revision 2 yet; it has 1");
         world.sidecars(sidecarInfo(), { ...late, appliedRevision: 2 });
       }
     }
@@ -155,7 +153,7 @@ describe("who is behind", () => {
     const behind = sidecarInfo({ appliedRevision: 1, wantedRevision: 2 });
     const applied = worldWith(behind, { ...behind, instance: "checkout-2" }).conditions("pr-7")["Applied"];
     expect(applied).toBe(
-      "false SidecarsBehind: the sidecar of checkout on checkout-host has not acknowledged revision 2 for 0 s; it has 1 (2 processes)",
+      "false SidecarsBehind: the sidecar of checkout on checkout-host has not acknowledged revision 2 yet; it has 1 (2 processes)",
     );
   });
 
@@ -309,7 +307,7 @@ describe("deleted", () => {
       steps.shift()?.();
     }
     expect(told).toEqual([
-      "the sidecar of checkout on checkout-host has not acknowledged revision 3 for 0 s; it has 2",
+      "the sidecar of checkout on checkout-host has not acknowledged revision 3 yet; it has 2",
       "2 exchanges are still running at the sidecar of checkout on checkout-host",
       "1 exchange is still running at the sidecar of checkout on checkout-host",
       "true",

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type ServerResponse, createServer, request } from "node:http";
+import { type ServerHttp2Stream, connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, connect } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type ProbedProxy, startProbed } from "../../../test/support/probed-proxy.ts";
@@ -142,6 +143,34 @@ describe("busy", () => {
     expect(sidecar.uses.busy()).toEqual([{ sandbox: "pr-7", exchanges: 1 }]);
     socket.end();
     await once(socket, "close");
+    await expect.poll(() => sidecar.uses.busy()).toEqual([]);
+  });
+
+  test("counts HTTP/2 streams, each for itself", async () => {
+    const open: ServerHttp2Stream[] = [];
+    const server = createHttp2Server();
+    server.on("stream", (stream) => {
+      stream.respond();
+      open.push(stream);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(() => {
+      for (const stream of open) stream.session?.destroy();
+      server.close();
+    });
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const sidecar = await startWith({ "pr-7": [address] });
+    const client = connectHttp2(`http://127.0.0.1:${sidecar.port("inbound")}`);
+    onTestFinished(() => client.destroy());
+    const streams = [1, 2].map(() => client.request({ baggage: "sidelane=pr-7" }));
+    await Promise.all(streams.map((stream) => once(stream, "response")));
+    expect(sidecar.uses.activity(0).used).toEqual(["pr-7"]);
+    sidecar.publish(tableWith({}));
+    expect(sidecar.uses.busy()).toEqual([{ sandbox: "pr-7", exchanges: 2 }]);
+    open[0]?.end();
+    streams[1]?.close();
+    for (const stream of streams) stream.resume();
     await expect.poll(() => sidecar.uses.busy()).toEqual([]);
   });
 });

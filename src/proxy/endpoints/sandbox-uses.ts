@@ -44,6 +44,8 @@ export class SandboxUses {
   #uses = new Map<string, SandboxUse>();
   /** With `noted`, in the order in which they were used first. */
   #noted: SandboxUse[] = [];
+  /** Sandboxes that were noted with an earlier table. */
+  readonly #notedBefore = new Set<string>();
   /** Of sandboxes that are gone from the table or have lost endpoints, with exchanges that still run. */
   #leaving = new Set<SandboxUse>();
   #reportedMs = Number.NEGATIVE_INFINITY;
@@ -90,6 +92,9 @@ export class SandboxUses {
     }
     this.#uses = running;
     this.#leaving = leaving;
+    const kept = new Set(running.values());
+    for (const use of this.#noted) if (!kept.has(use)) this.#notedBefore.add(use.sandbox);
+    this.#noted = this.#noted.filter((use) => kept.has(use));
   }
 
   /** Exchanges that still run for sandboxes that are gone, or at endpoints that they have lost; by name. */
@@ -104,21 +109,23 @@ export class SandboxUses {
       .toSorted((a, b) => (a.sandbox < b.sandbox ? -1 : 1));
   }
 
-  /** Whether `busy` has something to tell. */
-  get isBusy(): boolean {
-    return this.busy().length > 0;
-  }
-
   /** What is to be reported now. `used` is told about every 10 s, and once. */
   activity(nowMs: number): Activity {
-    if (nowMs - this.#reportedMs < USED_MS || this.#noted.length === 0) return { used: [], busy: this.busy() };
+    const busy = this.busy();
+    const nothing = this.#noted.length + this.#notedBefore.size === 0;
+    if (nothing || nowMs - this.#reportedMs < USED_MS) return { used: [], busy };
     this.#reportedMs = nowMs;
     const used = new Set<string>();
-    for (const use of this.#noted.splice(0, USED_MAX)) {
+    for (const name of this.#notedBefore) {
+      if (used.size === USED_MAX) break;
+      this.#notedBefore.delete(name);
+      used.add(name);
+    }
+    for (const use of this.#noted.splice(0, USED_MAX - used.size)) {
       use.noted = false;
       used.add(use.sandbox);
     }
-    return { used: [...used], busy: this.busy() };
+    return { used: [...used], busy };
   }
 }
 

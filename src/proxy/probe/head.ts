@@ -8,7 +8,7 @@ import { PROBE_PROPERTY } from "./probe-mark.ts";
 import type { ProbeTarget } from "./target.ts";
 
 /** What probes call themselves, in access logs. */
-export const PROBE_AGENT = "sidelane-probe";
+const PROBE_AGENT = "sidelane-probe";
 
 /** The head of a request, whichever HTTP version carries it. */
 export interface ProbeHead {

@@ -1,6 +1,6 @@
 import { type Http2Server, createServer as createHttp2Server } from "node:http2";
 import { type RequestListener, createServer } from "node:http";
-import { type AddressInfo, type Server, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, type Server, connect, createServer as createTcpServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { PemFolder, makeAuthority } from "../../../test/support/certificates.ts";
 import { startBlackhole } from "../../../test/support/blackhole.ts";
@@ -52,7 +52,7 @@ describe("HTTP/1.1", () => {
   test("is answered by the sandbox, with what a caller would send", async () => {
     const seen: string[] = [];
     const app = await startApp(({ url, headers }, response) => {
-      seen.push(`${url} ${headers.host} ${headers["user-agent"]} ${headers["baggage"]}`);
+      seen.push(`${url} ${headers.host} ${headers["user-agent"]} ${String(headers["baggage"])}`);
       response.end("hello");
     });
     const sidecar = await startCheckout([app]);
@@ -86,6 +86,21 @@ describe("HTTP/1.1", () => {
     const result = await sidecar.probe({ protocol: "http1" }, 300);
     expect(result).toMatchObject({ answered: false, endpoint: silent });
     expect(result).toHaveProperty("detail", expect.stringContaining("no answer within 300 ms"));
+  });
+
+  test("an app that is slow is waited for, whatever else is tried meanwhile", async () => {
+    let answer = (): void => {};
+    const app = await listening(
+      createTcpServer((socket) => {
+        socket.on("error", () => {});
+        socket.once("data", (bytes) => {
+          if (bytes.toString("latin1").startsWith("PRI * HTTP/2.0")) answer();
+          else answer = () => socket.write("HTTP/1.1 204 No Content\r\n\r\n");
+        });
+      }),
+    );
+    const sidecar = await startCheckout([app]);
+    expect(await sidecar.probe({}, 2000)).toMatchObject({ answered: true, status: 204 });
   });
 
   test("so is one that no packet comes back from", async () => {
@@ -161,7 +176,7 @@ describe("where it goes", () => {
   ])("the key travels as %j", async (carrier, wanted) => {
     const seen: string[] = [];
     const app = await startApp(({ url, headers }, response) => {
-      seen.push(`${url} ${headers.host} ${headers["x-sandbox"]}`);
+      seen.push(`${url} ${headers.host} ${String(headers["x-sandbox"])}`);
       response.end();
     });
     const sidecar = await startCheckout([app], { tenancy: { carriers: [carrier] } });
@@ -175,7 +190,7 @@ describe("where it goes", () => {
       { services: { checkout: {} }, sandboxes: { "pr-7": { services: { checkout: ["127.0.0.1:1"] } } } },
     );
     expect(await sidecar.probe({})).toEqual({
-      error: "the sidecar of checkout has no listener by which checkout could be asked",
+      error: expect.stringContaining("it has no listener by which checkout"),
     });
   });
 
@@ -207,6 +222,25 @@ describe("HTTP/2", () => {
     const sidecar = await startCheckout([app]);
     expect(await sidecar.probe({})).toMatchObject({ answered: true, endpoint: app, status: 200 });
     expect(await sidecar.probe({ protocol: "http2" })).toMatchObject({ answered: true });
+  });
+
+  test("is tried where HTTP/1.1 is met with silence", async () => {
+    const app = await startGrpcApp("pr-7");
+    const silent = await listening(
+      createTcpServer((socket) => {
+        socket.on("error", () => {});
+        // What does not begin as HTTP/2 is left waiting.
+        socket.once("data", (bytes) => {
+          if (!bytes.toString("latin1").startsWith("PRI * HTTP/2.0")) return;
+          const behind = connect(app.port, "127.0.0.1");
+          behind.on("error", () => {});
+          behind.write(bytes);
+          socket.pipe(behind).pipe(socket);
+        });
+      }),
+    );
+    const sidecar = await startCheckout([silent]);
+    expect(await sidecar.probe({}, 1000)).toMatchObject({ answered: true });
   });
 
   test("a refusal is told", async () => {

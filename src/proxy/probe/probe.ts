@@ -3,6 +3,7 @@
 //
 // What is sent counts in the numbers and the access log like any request (its user agent is `sidelane-probe`); it does not count as
 // use of the sandbox (probe-mark.ts).
+import { setTimeout as delay } from "node:timers/promises";
 import type { ListenerConfig, ProxyConfig } from "../../config/proxy-config.ts";
 import type { Probe, ProbeResult } from "../../feed/messages.ts";
 import type { CompiledTable } from "../../routing/compiled-table.ts";
@@ -41,7 +42,9 @@ export async function probe(
   const listener = listenerFor(config, table, target);
   const address = listener === undefined ? undefined : addresses.get(listener.name);
   if (listener === undefined || address === undefined) {
-    return { error: `the sidecar of ${config.service} has no listener by which ${target.service} could be asked` };
+    return {
+      error: `it has no listener by which ${target.service}${target.port === "" ? "" : ` (port ${target.port})`} could be asked; a listener says with 'port' which one it is`,
+    };
   }
   const attempts = attemptsFor(question.protocol, listener);
   if (attempts === undefined) {
@@ -99,6 +102,20 @@ function attemptsFor(protocol: string, { protocol: spoken }: ListenerConfig): re
   return possible.length === 0 ? [spoken] : possible;
 }
 
+/** What an attempt came to. */
+interface Outcome {
+  readonly result: ProbeResult;
+  /** Another HTTP version may be answered. */
+  readonly otherVersion: boolean;
+}
+
+/** Rejects when nobody answered. */
+async function ifAnswered(attempt: Promise<Outcome>): Promise<Outcome> {
+  const outcome = await attempt;
+  if (!outcome.result.answered) throw new Error("nobody answered");
+  return outcome;
+}
+
 /** One question and the attempts to have it answered. */
 class Asking {
   readonly #listener: ListenerConfig;
@@ -124,21 +141,33 @@ class Asking {
     this.#health = health;
   }
 
+  /**
+   * Resolves with the first answer, or with what the first attempt came to. An attempt begins when the one before shows that
+   * another version may be spoken here; or after half of the time, because an app that waits for the first bytes of another
+   * version says nothing at all, and neither does one that is slow: that one goes on.
+   */
   async ask(attempts: readonly Attempt[], deadline: AbortSignal): Promise<ProbeResult> {
-    let first: ProbeResult | undefined;
-    for (const [index, attempt] of attempts.entries()) {
-      const last = index === attempts.length - 1;
-      // An app that waits for another version's first bytes may say nothing at all: some time is left for the next attempt.
-      const signal = last ? deadline : AbortSignal.any([deadline, AbortSignal.timeout(Math.ceil(this.#withinMs / 2))]);
-      const { result, otherVersion } = await this.#attempt(attempt, signal);
-      if (result.answered || !otherVersion) return first !== undefined && !result.answered ? first : result;
-      first ??= result;
-      if (deadline.aborted) break;
+    const over = new AbortController();
+    try {
+      const { result } = await this.#from(attempts, AbortSignal.any([deadline, over.signal]), this.#withinMs / 2);
+      return result;
+    } finally {
+      over.abort();
     }
-    return first ?? this.#silent();
   }
 
-  async #attempt(attempt: Attempt, signal: AbortSignal): Promise<{ result: ProbeResult; otherVersion: boolean }> {
+  async #from(attempts: readonly Attempt[], signal: AbortSignal, patienceMs: number): Promise<Outcome> {
+    // There is one at least.
+    const [attempt = "http1", ...others] = attempts;
+    const own = this.#attempt(attempt, signal);
+    if (others.length === 0) return own;
+    const soon = await Promise.race([own, delay(patienceMs, undefined, { ref: false })]);
+    if (soon !== undefined && (soon.result.answered || !soon.otherVersion)) return soon;
+    const next = this.#from(others, signal, patienceMs / 2);
+    return Promise.any([own, next].map(ifAnswered)).catch(() => own);
+  }
+
+  async #attempt(attempt: Attempt, signal: AbortSignal): Promise<Outcome> {
     try {
       const answer = await this.#send(attempt, signal);
       const refusal = refusalOf(answer);

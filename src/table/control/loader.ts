@@ -5,7 +5,7 @@ import { answerOffLoop } from "../load-off-loop.ts";
 import { compileToAnswer } from "./compile-to-answer.ts";
 
 /** Services, sandboxes and groups that are compiled in this process: some milliseconds. More of them go to a process of their own. */
-export const INLINE_ENTRIES_MAX = 200;
+const INLINE_ENTRIES_MAX = 200;
 /** As for files (load-off-loop.ts): with more the requests go first. */
 const PROMPT_ENTRIES_MAX = 2000;
 

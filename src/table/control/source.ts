@@ -34,6 +34,8 @@ import type { StreamEnd } from "./stream.ts";
 
 /** A connection that has lasted this long was a good one. */
 const GOOD_MS = 10_000;
+/** What a table that is being written gets when the process ends. */
+const KEEP_MS_MAX = 2_000;
 /** Questions that are being answered. */
 const QUESTIONS_MAX = 100;
 /** Lines of an acknowledgement. */
@@ -65,6 +67,8 @@ export interface ControlSourceDeps {
   readonly onFeed?: (revision: number, connected: boolean) => void;
   /** Tests: another loader. */
   readonly loadFed?: (candidate: Candidate, signal: AbortSignal) => Promise<LoadAnswer>;
+  /** Tests: see `StreamTarget`. */
+  readonly firstMessageMs?: number;
   /** Tests: see `Backoff`. */
   readonly random?: () => number;
 }
@@ -86,6 +90,8 @@ export class ControlSource implements TableSource {
 
   #stream: FeedStream | undefined = undefined;
   #opening: Promise<void> | undefined = undefined;
+  /** The stream before, as long as its end is not through. */
+  #departing: Promise<void> | undefined = undefined;
   #reconnect: NodeJS.Timeout | undefined = undefined;
   #openedAtMs = 0;
   #connected = false;
@@ -155,11 +161,13 @@ export class ControlSource implements TableSource {
     clearTimeout(this.#retry);
     this.#activity.stop();
     await this.#opening;
+    await this.#departing;
     await this.#stream?.close();
     this.#stream = undefined;
     this.#setConnected(false);
     await this.#pumping;
-    await this.#kept?.settled();
+    // A disk that is slow to sync keeps no process from ending; the file is whole either way.
+    await Promise.race([this.#kept?.settled(), delay(KEEP_MS_MAX, undefined, { ref: false })]);
     this.#first.reject(new Error("stopped before there was a table"));
   }
 
@@ -172,7 +180,9 @@ export class ControlSource implements TableSource {
     if (kept.kind !== "kept" || this.#closing.signal.aborted) return;
     this.#fed.restore(kept.source, kept.revision, kept.document);
     const candidate = this.#fed.begin();
-    if (candidate !== undefined) await this.#use(candidate, true);
+    if (candidate !== undefined) {
+      await this.#use(candidate, true).catch((error: unknown) => this.#failed(candidate.revision, error));
+    }
     this.#fed.forgetUnused();
   }
 
@@ -188,14 +198,19 @@ export class ControlSource implements TableSource {
     const { config } = this.#options;
     try {
       const credentials = await readCredentials(config);
+      await this.#departing;
       while (this.#using !== undefined) await this.#using;
       if (this.#closing.signal.aborted || this.#leaving) return;
       this.#fed.forgetUnused();
       this.#openedAtMs = performance.now();
-      this.#stream = new FeedStream({ control: config.control, credentials }, this.#hello(), {
-        message: (message) => this.#receive(message),
-        ended: (end) => this.#ended(end),
-      });
+      this.#stream = new FeedStream(
+        { control: config.control, credentials, firstMessageMs: this.#deps.firstMessageMs },
+        this.#hello(),
+        {
+          message: (message) => this.#receive(message),
+          ended: (end) => this.#ended(end),
+        },
+      );
     } catch (error) {
       this.#ended({ kind: "gone", why: error instanceof Error ? error.message : String(error) });
     }
@@ -248,7 +263,7 @@ export class ControlSource implements TableSource {
   #sentAway(afterMs: number): void {
     const stream = this.#stream;
     this.#stream = undefined;
-    this.#opening = stream?.close().finally(() => (this.#opening = undefined));
+    this.#departing = stream?.close();
     this.#setConnected(false);
     this.#log.info("the control plane asks to come again", { control: this.#options.config.control, afterMs });
     this.#connectLater(this.#backoff.askedMs(afterMs));
@@ -287,9 +302,7 @@ export class ControlSource implements TableSource {
   }
 
   #pump(): void {
-    this.#pumping ??= this.#loadWaiting().finally(() => {
-      this.#pumping = undefined;
-    });
+    if (this.#fed.hasWaiting) this.#pumping ??= this.#loadWaiting();
   }
 
   async #loadWaiting(): Promise<void> {
@@ -300,14 +313,16 @@ export class ControlSource implements TableSource {
         continue;
       }
       const candidate = this.#fed.begin();
-      if (candidate === undefined) return;
-      this.#using = this.#use(candidate, false);
+      if (candidate === undefined) break;
+      this.#using = this.#use(candidate, false).catch((error: unknown) => this.#failed(candidate.revision, error));
       await this.#using;
       this.#using = undefined;
     }
+    // Here and not in a `finally`: what arrives from now on has to begin anew.
+    this.#pumping = undefined;
   }
 
-  /** Brings a candidate into use, or says why not. Never rejects. */
+  /** Brings a candidate into use, or says why not. Rejects only for bugs of ours, an image that is none for one. */
   async #use(candidate: Candidate, isKept: boolean): Promise<void> {
     const { revision } = candidate;
     this.#record.attempted();
@@ -345,14 +360,15 @@ export class ControlSource implements TableSource {
       this.#record.fail("invalid", message, problems, digest);
       return this.#acknowledge(revision, firstOf(problems), problems);
     }
-    const why = answer.result === "failed" ? answer.message : "it answered what was not asked";
-    this.#record.fail("load-failed", `revision ${revision}: the table loader failed: ${why}`);
-    this.#acknowledge(revision, `the table loader failed: ${why}`);
-    this.#retryLater();
+    this.#failed(revision, answer.result === "failed" ? answer.message : "it answered what was not asked");
   }
 
   /** Not the table's fault, so the same one may do later. */
-  #retryLater(): void {
+  #failed(revision: number, error: unknown): void {
+    this.#fed.refuse(); // unless that has been done
+    const why = error instanceof Error ? error.message : String(error);
+    this.#record.fail("load-failed", `revision ${revision}: the table loader failed: ${why}`);
+    this.#acknowledge(revision, `the table loader failed: ${why}`);
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
       this.#fed.retry();

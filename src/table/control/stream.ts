@@ -31,6 +31,8 @@ export interface StreamTarget {
   /** `host:port` */
   readonly control: string;
   readonly credentials: Credentials;
+  /** Tests: less patience for the first message. */
+  readonly firstMessageMs?: number | undefined;
 }
 
 /** Whom a stream tells. Nothing is called after `ended`. */
@@ -50,7 +52,11 @@ export class FeedStream {
   #ended = false;
 
   /** @throws Error when the credentials are of no use. */
-  constructor({ control, credentials }: StreamTarget, hello: Hello, events: StreamEvents) {
+  constructor(
+    { control, credentials, firstMessageMs = FIRST_MESSAGE_MS }: StreamTarget,
+    hello: Hello,
+    events: StreamEvents,
+  ) {
     this.#events = events;
     this.#control = control;
     this.#client = new Client(control, channelCredentialsOf(credentials), {
@@ -79,8 +85,8 @@ export class FeedStream {
     this.#call.on("error", (error) => this.#end(endOf(error, this.#control)));
     this.#call.on("end", () => this.#end({ kind: "gone", why: `${control} has ended the stream` }));
     this.#first = setTimeout(() => {
-      this.#end({ kind: "gone", why: `${control} has said nothing for ${FIRST_MESSAGE_MS} ms` });
-    }, FIRST_MESSAGE_MS);
+      this.#end({ kind: "gone", why: `${control} has said nothing for ${firstMessageMs} ms` });
+    }, firstMessageMs);
     this.send({ kind: "hello", hello });
   }
 
@@ -124,7 +130,12 @@ export class FeedStream {
         `${this.#control} sends what is no message of the table feed (${what}); is it the feed's port?`,
       );
     }
-    this.#events.message(message);
+    try {
+      this.#events.message(message);
+    } catch (error) {
+      // A bug of ours, which must not end the process.
+      this.abandon(`a message could not be handled: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   #end(end: StreamEnd): void {
@@ -149,7 +160,11 @@ function channelCredentialsOf({ tls }: Credentials): ChannelCredentials {
 }
 
 function endOf(error: Error & { readonly code?: unknown; readonly details?: unknown }, control: string): StreamEnd {
-  const said = typeof error.details === "string" && error.details !== "" ? error.details : error.message;
+  const details = typeof error.details === "string" && error.details !== "" ? error.details : error.message;
+  // grpc-js wraps what the socket said.
+  const said = details
+    .replace(/^No connection established\. Last error: (?:Error: )?/u, "")
+    .replace(/\.? *Resolution note: *$/u, "");
   switch (error.code) {
     case status.UNAUTHENTICATED:
     case status.PERMISSION_DENIED:
