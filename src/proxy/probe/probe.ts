@@ -43,7 +43,7 @@ export async function probe(
   const address = listener === undefined ? undefined : addresses.get(listener.name);
   if (listener === undefined || address === undefined) {
     return {
-      error: `it has no listener by which ${target.service}${target.port === "" ? "" : ` (port ${target.port})`} could be asked; a listener says with 'port' which one it is`,
+      error: `it has no listener by which ${target.service}${question.port === "" ? "" : ` (port ${question.port})`} could be asked; a listener says with 'port' which one it is`,
     };
   }
   const attempts = attemptsFor(question.protocol, listener);
