@@ -29,7 +29,7 @@ interface TokensLook extends Look {
 }
 
 /** Nobody can be told from anybody: the tokens file cannot be used, at the start. `message` says why, one line per problem. */
-export class CredentialsError extends Error {
+class CredentialsError extends Error {
   override readonly name = "CredentialsError";
 }
 

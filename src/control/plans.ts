@@ -116,7 +116,7 @@ export function notFound(state: ControlState, kind: Kind, name: string): Rejecti
 }
 
 /** What people wrote about a resource, without what the control plane keeps beside it. */
-export function writable(resource: Resource): object {
+function writable(resource: Resource): object {
   if (resource.kind !== "sandbox") return resource.spec;
   const { connected: _, temporary: __, ...written } = resource.spec;
   return written;

@@ -31,7 +31,7 @@ export class Replicas {
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: CONNECTIONS_MAX });
   readonly #https: HttpsAgent;
   readonly #listeners = new Set<() => void>();
-  #all: readonly ReplicaRecord[] = [];
+  #all: readonly ReplicaRecord[] | undefined;
 
   constructor({ self, ca, certificate, key }: ReplicasOptions) {
     this.#self = self;
@@ -59,12 +59,12 @@ export class Replicas {
 
   /** Those beside this one that live as far as the store knows. */
   others(): readonly ReplicaRecord[] {
-    return this.#all.filter(({ id }) => id !== this.self.id);
+    return (this.#all ?? []).filter(({ id }) => id !== this.self.id);
   }
 
-  /** Whether a replica lives, this one included. */
+  /** Whether a replica lives, this one included. All do before it is known who does: nobody must be taken for gone by mistake. */
   lives(id: string): boolean {
-    return id === this.self.id || this.#all.some((one) => one.id === id);
+    return this.#all === undefined || id === this.self.id || this.#all.some((one) => one.id === id);
   }
 
   /** Called when replicas came or went. Returns what takes the listener off again. */

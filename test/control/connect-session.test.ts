@@ -420,8 +420,10 @@ async function silencer(url: string): Promise<{ readonly url: string; silence():
       [socket, upstream],
       [upstream, socket],
     ] as const) {
-      from.on("error", () => to.destroy());
-      from.on("close", () => to.destroy());
+      from.on("error", () => {});
+      from.on("close", () => {
+        if (!silent) to.destroy();
+      });
       from.on("data", (bytes: Buffer) => {
         if (!silent) to.write(bytes);
       });
