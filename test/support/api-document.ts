@@ -43,7 +43,7 @@ export function checkAnswer(method: string, target: string, got: Got): void {
   const operation = operationOf(method, path);
   const own = operation?.responses[String(got.status)];
   const response = own ?? document.components.responses["Problem"];
-  const type = String(got.headers["content-type"] ?? "");
+  const type = got.headers["content-type"] ?? "";
   const content = Object.entries(response?.content ?? {}).find(
     ([name]) => type === name || type.startsWith(`${name};`),
   );

@@ -132,10 +132,14 @@ function send(address: string, method: string, path: string, { headers = {}, bod
     const typed = body === undefined ? {} : { "content-type": type };
     const options = { path, method, headers: { ...typed, ...headers } };
     const sent = httpRequest(`http://${address}`, options, (response) => {
-      text(response).then((got) => {
-        const { statusCode = 0, headers: fields } = response;
-        resolve({ status: statusCode, headers: fields, body: got, json: parsed(got) });
-      }, reject);
+      const { statusCode = 0, headers: fields } = response;
+      const read = text(response).then((got) => ({
+        status: statusCode,
+        headers: fields,
+        body: got,
+        json: parsed(got),
+      }));
+      read.then(resolve, reject);
     });
     sent.on("error", reject);
     sent.end(content);

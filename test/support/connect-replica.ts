@@ -174,6 +174,7 @@ export class TestMachine {
       ca: undefined,
       certificate: undefined,
       certificateKey: undefined,
+      next: undefined,
     }));
     this.outcome = connectMachine({
       accesses,

@@ -48,10 +48,9 @@ export async function connectCommand(flags: FlagValues): Promise<ExitCode> {
   }
 }
 
-/** One for each replica: the URL may be several, with commas between them. */
+/** One for each replica: the URL may be several. */
 function controlAccesses(flags: FlagValues): readonly ControlAccess[] {
-  const { control } = flags;
-  if (typeof control !== "string") return [controlAccess(flags)];
-  const urls = control.split(",").map((url) => url.trim());
-  return urls.filter((url) => url !== "").map((url) => controlAccess({ ...flags, control: url }));
+  const accesses: ControlAccess[] = [];
+  for (let one: ControlAccess | undefined = controlAccess(flags); one !== undefined; one = one.next) accesses.push(one);
+  return accesses;
 }

@@ -7,6 +7,8 @@ import { readFile } from "../read-file.ts";
 export interface ControlAccess {
   /** Without a slash at the end. */
   readonly url: string;
+  /** Another replica, for when this one cannot be connected to. */
+  readonly next: ControlAccess | undefined;
   /** What said so, for people whose control plane is somewhere else: `--control`, `SIDELANE_CONTROL`, or nothing did. */
   readonly from: "--control" | "SIDELANE_CONTROL" | "default";
   readonly token: string | undefined;
@@ -22,7 +24,7 @@ const DEFAULT_URL = "http://127.0.0.1:15020";
 
 const urlFlag: Flag = {
   flags: "--control <url>",
-  text: `API of the control plane, as URL or host:port; default: ${DEFAULT_URL}`,
+  text: `API of the control plane, as URL or host:port, or of its replicas with commas between; default: ${DEFAULT_URL}`,
   env: "SIDELANE_CONTROL",
 };
 
@@ -80,14 +82,23 @@ export function controlAccess(
     const path = flags[name];
     return typeof path === "string" && path !== "" ? readFile(path) : undefined;
   };
-  return {
-    url: parseUrl(text, from),
+  const [first = "", ...others] = text.split(",").filter((url) => url.trim() !== "");
+  const shared = {
     from,
     token: readToken(flags, environment),
     ca: file("ca"),
     certificate: file("clientCertificate"),
     certificateKey: file("clientKey"),
-  };
+  } as const;
+  const accessTo = (url: string, next: ControlAccess | undefined): ControlAccess => ({
+    url: parseUrl(url.trim(), from),
+    next,
+    ...shared,
+  });
+  return accessTo(
+    first,
+    others.reduceRight<ControlAccess | undefined>((next, url) => accessTo(url, next), undefined),
+  );
 }
 
 function parseUrl(text: string, from: string): string {

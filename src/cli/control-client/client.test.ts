@@ -120,6 +120,15 @@ describe("a control plane that cannot be reached", () => {
     expect(without).toContain("Set SIDELANE_CONTROL, or give --control");
   });
 
+  test("another replica that is named answers in its place", async () => {
+    const dead = `http://127.0.0.1:${await deadPort()}`;
+    const url = await answering(200, { name: "pr-7", version: 1 });
+    expect(await refusal(new ControlClient(controlAccess({ control: `${dead}, ${url}` }, {})))).toBe("it worked");
+    expect(await refusal(new ControlClient(controlAccess({ control: `${dead},${dead}` }, {})))).toContain(
+      "connection refused",
+    );
+  });
+
   test("a certificate of nobody's, and of an authority that is named", async () => {
     const authority = await makeAuthority();
     const leaf = await authority.sign("control", { addresses: ["127.0.0.1"] });

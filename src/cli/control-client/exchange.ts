@@ -49,7 +49,19 @@ export async function exchange(access: ControlAccess, asked: ControlRequest): Pr
   return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString("utf8") };
 }
 
-/** Asks; resolves with the head of the answer, whose body is read by the caller. Rejects with an `UnreachableError`. */
+/** Nothing was asked where these stand: there was no connection. */
+const unconnected: readonly (string | undefined)[] = [
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+];
+
+/**
+ * Asks; resolves with the head of the answer, whose body is read by the caller. A replica that cannot be connected to is passed
+ * over for the next. Rejects with an `UnreachableError`.
+ */
 export function openAnswer(access: ControlAccess, asked: ControlRequest): Promise<IncomingMessage> {
   const { method, path, body, headers = {}, withinMs = WITHIN_MS, signal } = asked;
   const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -70,7 +82,11 @@ export function openAnswer(access: ControlAccess, asked: ControlRequest): Promis
     ...(certificateKey === undefined ? {} : { key: certificateKey }),
   };
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => reject(unreachable(access, asked, error));
+    const fail = (error: unknown): void => {
+      if (access.next !== undefined && unconnected.includes((error as NodeJS.ErrnoException).code)) {
+        resolve(openAnswer(access.next, asked));
+      } else reject(unreachable(access, asked, error));
+    };
     try {
       const request = (isTls ? httpsRequest : httpRequest)(`${url}${path}`, options, resolve);
       request.setTimeout(withinMs, () => request.destroy(new Error(`no answer within ${withinMs / 1000} s`)));

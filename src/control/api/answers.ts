@@ -6,7 +6,7 @@ import { membersOf } from "../members.ts";
 import type { Rejection } from "../plans.ts";
 import type { ConnectedService, Resource, SandboxResource } from "../resource.ts";
 import type { Refusal } from "../writer.ts";
-import type { ApiBackend } from "./backend.ts";
+import type { ApiBackend, SandboxStatus } from "./backend.ts";
 
 /** Entries from which on a list is written without indentation: nobody reads it, and it is half as long. */
 const INDENTED_MAX = 200;
@@ -14,21 +14,25 @@ const INDENTED_MAX = 200;
 const STORE_DOWN_SECONDS = 5;
 const BUSY_SECONDS = 1;
 
-/** A resource as the API tells it: name, spec, what the control plane keeps beside it, what goes on. */
-export function describeResource(resource: Resource, backend: Pick<ApiBackend, "state" | "status">): object {
+/** A resource as the API tells it: name, spec, what the control plane keeps beside it, what goes on (`status`: known better). */
+export function describeResource(
+  resource: Resource,
+  backend: Pick<ApiBackend, "state" | "status">,
+  status?: SandboxStatus,
+): object {
   const { name, spec, meta } = resource;
   switch (resource.kind) {
     case "service":
       return { name, ...spec, ...meta };
     case "sandbox": {
       const { connected, ...rest } = resource.spec;
-      const status = backend.status(name);
+      const known = status ?? backend.status(name);
       return {
         name,
         ...rest,
         ...(connected === undefined ? {} : { connected: describeConnections(connected) }),
         ...meta,
-        ...(status === undefined ? {} : { status }),
+        ...(known === undefined ? {} : { status: known }),
       };
     }
     case "group":

@@ -70,6 +70,8 @@ export interface ApiBackend {
   };
   /** Asked for each sandbox of a list, so it has to be cheap. Undefined: nothing is known yet. */
   status(sandbox: string): SandboxStatus | undefined;
+  /** The same for one sandbox, after what has to be asked first was asked, for a second at most. Absent: as `status`. */
+  statusSoon?(sandbox: string): Promise<SandboxStatus | undefined>;
   /** Ends with `done`, or when `signal` is aborted. Waiting for a sandbox that does not exist to be gone ends at once. */
   wait(sandbox: string, what: "ready" | "deleted", withinMs: number, signal: AbortSignal): AsyncIterable<WaitEvent>;
   /** Sidecars of this replica, or of all; a replica that asks (`Identity.replica`) gets those of this one. */

@@ -25,11 +25,12 @@ export function listResources({ backend }: ApiCall, kind: Kind, plural: string, 
   return listAnswer(value, resources.length);
 }
 
-export function getResource({ backend }: ApiCall, kind: Kind, asked: Asked): Answer {
+export async function getResource({ backend }: ApiCall, kind: Kind, asked: Asked): Promise<Answer> {
   const name = nameIn(asked);
   const resource: Resource | undefined = backend.state.find(kind, name);
   if (resource === undefined) return refusalAnswer(notFound(backend.state, kind, name));
-  return jsonTagged(200, resource, describeResource(resource, backend));
+  const status = kind === "sandbox" ? await backend.statusSoon?.(name) : undefined;
+  return jsonTagged(200, resource, describeResource(resource, backend, status));
 }
 
 export async function createResource(
