@@ -29,6 +29,10 @@ export function isLoopback(address: string): boolean {
 /** The refusal of a request that may come from a web page, or undefined. */
 export function refusal(request: IncomingMessage, address: GuardedAddress): Answer | undefined {
   const { host, origin, "sec-fetch-site": fetchSite } = request.headers;
+  const changes = request.method !== "GET" && request.method !== "HEAD";
+  if (changes && (origin !== undefined || fetchSite !== undefined)) {
+    return problemAnswer(403, `${request.method} is not taken from web pages; use curl or another tool`);
+  }
   if (host === undefined) {
     // RFC 9112 §3.2; HTTP/1.0 has no Host, and browsers do not speak it.
     return request.httpVersion === "1.0" ? undefined : problemAnswer(400, "the request has no Host field");
@@ -36,10 +40,6 @@ export function refusal(request: IncomingMessage, address: GuardedAddress): Answ
   if (address.loopback && !isOwnHost(host, address.host)) {
     const detail = `this server is on a loopback address and does not answer to the host ${JSON.stringify(host)}; use localhost or the address itself`;
     return problemAnswer(421, detail);
-  }
-  const changes = request.method !== "GET" && request.method !== "HEAD";
-  if (changes && (origin !== undefined || fetchSite !== undefined)) {
-    return problemAnswer(403, `${request.method} is not taken from web pages; use curl or another tool`);
   }
   return undefined;
 }

@@ -57,6 +57,8 @@ export interface ServerOptions<Backend> {
   readonly tls?: TlsContents | undefined;
   /** Asked about each request whose route was found; what it gives is the route's backend. Absent: everybody is let in. */
   readonly admit?: ((request: IncomingMessage, route: Route<Backend>) => Admission<Backend>) | undefined;
+  /** Told of each answer: method, pattern of the route ("" where there is none) and status. */
+  readonly onAnswer?: ((method: string, route: string, status: number) => void) | undefined;
   /** For requests with `Upgrade: websocket` to `path`, once they are past the guard. Absent: such a request is as any other. */
   readonly upgrade?:
     | { readonly path: string; readonly take: (request: IncomingMessage, socket: Duplex, head: Buffer) => void }
@@ -233,8 +235,10 @@ async function serve<Backend>(
 ): Promise<void> {
   const body = readBody(request, options.bodyBytesMax);
   let answer: Answer | StreamAnswer | undefined;
+  let pattern = "";
+  const routed = (path: string): void => void (pattern = path);
   try {
-    answer = await answerTo(request, body, options, address);
+    answer = await answerTo(request, body, options, address, routed);
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);
     const asked = { method: request.method, path: pathOf(request.url) };
@@ -242,6 +246,7 @@ async function serve<Backend>(
     answer = problemAnswer(500, "the request failed inside Sidelane; its log says more");
   }
   if (answer === undefined) return;
+  options.onAnswer?.(request.method ?? "", pattern, answer.status);
   // What is left of a body that is too large would be taken for the next request; behind a stream there is none.
   const last = !server.listening || answer.status === 413 || "stream" in answer;
   const head = {
@@ -269,6 +274,7 @@ async function answerTo<Backend>(
   body: Promise<Body>,
   { routes, backend, bodyBytesMax, admit }: ServerOptions<Backend>,
   address: GuardedAddress,
+  routed: (pattern: string) => void,
 ): Promise<Answer | StreamAnswer | undefined> {
   const refused = refusal(request, address);
   if (refused !== undefined) return refused;
@@ -283,6 +289,7 @@ async function answerTo<Backend>(
     const allow = here.map((one) => (one.method === "GET" ? "GET, HEAD" : one.method)).join(", ");
     return problemAnswer(405, `${path} takes ${allow}, not ${request.method}`, {}, { allow });
   }
+  routed(route.path);
   const admitted = admit === undefined ? { backend } : admit(request, route);
   if ("refused" in admitted) return admitted.refused;
   const query = parseQuery(queryOf(request.url), route.parameters);

@@ -8,6 +8,7 @@ import type { Log } from "../base/log.ts";
 import { ttlMs } from "./resources/duration.ts";
 import type { GroupResource, SandboxResource } from "./resource.ts";
 import type { ControlState } from "./state.ts";
+import { unheardMs } from "./traffic.ts";
 import type { Traffic } from "./traffic.ts";
 import type { DraftResource, Plan, Refusal, Writer } from "./writer.ts";
 
@@ -79,6 +80,12 @@ export class Expiry {
     return { expiresAt: new Date(endMs), warned: this.#nowMs() >= endMs - ttl * (1 - WARNED_AT) };
   }
 
+  /** Late rather than early: another replica's sidecars may have had a request that nobody here has heard of yet. */
+  #isOver({ spec }: SandboxResource, { expiresAt }: End): boolean {
+    const ttl = spec.ttl === undefined ? 0 : (ttlMs(spec.ttl) ?? 0);
+    return this.#nowMs() >= expiresAt.getTime() + (spec.ttlFrom === "traffic" ? unheardMs(ttl) : 0);
+  }
+
   /** Looks at all sandboxes once; one look at a time. Never rejects. */
   look(): Promise<void> {
     this.#looking = this.#looking.then(() =>
@@ -96,7 +103,7 @@ export class Expiry {
     for (const sandbox of state.list("sandbox")) {
       const end = this.endOf(sandbox);
       if (end === undefined) continue;
-      if (end.expiresAt.getTime() <= this.#nowMs()) over.push(sandbox);
+      if (this.#isOver(sandbox, end)) over.push(sandbox);
       else if (end.warned) this.#warn(sandbox, end.expiresAt);
       else this.#warned.delete(sandbox.name);
     }
@@ -143,7 +150,7 @@ export class Expiry {
     const sandbox = state.find("sandbox", name);
     if (sandbox === undefined) return { refused: "not-found", message: `there is no sandbox ${name} any more` };
     const end = this.endOf(sandbox);
-    if (end === undefined || end.expiresAt.getTime() > this.#nowMs()) {
+    if (end === undefined || !this.#isOver(sandbox, end)) {
       return { refused: "changed", message: `the sandbox ${name} was given more time` };
     }
     // Who lists it would be left with a name that stands for nothing.

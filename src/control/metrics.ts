@@ -145,8 +145,11 @@ export class ControlMetrics {
     this.#commits[result]++;
   }
 
-  /** An answered request; `route` is its pattern (`/v1/sandboxes/{name}`), never its path. */
-  apiRequest(method: string, route: string, code: number): void {
+  /** An answered request; `route` is its pattern (`/v1/sandboxes/{name}`), never its path; "" when there is none. */
+  apiRequest(asked: string, pattern: string, code: number): void {
+    const route = pattern === "" ? "none" : pattern;
+    // Without a route the method is whatever somebody made up.
+    const method = pattern === "" ? "any" : asked;
     const key = `${method} ${route} ${code}`;
     const known = this.#api.get(key);
     if (known !== undefined) known.count++;

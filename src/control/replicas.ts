@@ -1,5 +1,8 @@
 // The other replicas of the control plane: who lives, and what each says when it is asked. Guarantees: asking ends within the time
 // given, and a replica that cannot be asked is an error with a sentence, never a rejection that somebody has to expect elsewhere.
+//
+// One of which the store hears nothing any more has died, or is cut off from the store and still has its sidecars, which route by
+// what it knew last. Until it is known to be dead it counts as one that has to be asked.
 
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
@@ -10,6 +13,10 @@ const ANSWER_MS = 2_000;
 /** All sidecars of a replica are some megabytes. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 const CONNECTIONS_MAX = 16;
+/** Between two looks whether a lost replica runs. */
+const LOST_LOOK_MS = 3_000;
+/** A lost replica that has not answered for so long is dead; its sidecars have noticed (two pings) and are elsewhere. */
+const LOST_MS = 60_000;
 
 /** What one replica said, or why nothing. */
 export type ReplicaAnswer =

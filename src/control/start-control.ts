@@ -15,7 +15,7 @@ import type { Log } from "../base/log.ts";
 import type { ControlConfig, ServerConfig, StoreConfig } from "../config/control-config.ts";
 import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
 import type { ApiBackend } from "./api/backend.ts";
-import { startApi } from "./api/server.ts";
+import { serveApi } from "./api/serve-api.ts";
 import { Credentials } from "./credentials.ts";
 import { startConnections } from "./connect/start-connections.ts";
 import { FeedStats } from "./feed/feed-stats.ts";
@@ -29,6 +29,9 @@ import { ControlState } from "./state.ts";
 import { openStore } from "./store/open-store.ts";
 import type { Store } from "./store/store.ts";
 import { Writer } from "./writer.ts";
+
+/** How long somebody who looks at one sandbox waits for what is being asked about it. */
+const STATUS_MS = 1000;
 
 /** A replica that runs. */
 export interface RunningControl {
@@ -129,6 +132,7 @@ async function start(
     store,
     internal: readiness.internalRoutes,
     status: (sandbox) => readiness.status(sandbox),
+    statusSoon: (sandbox) => readiness.statusSoon(sandbox, STATUS_MS),
     wait: (sandbox, what, withinMs, signal) => readiness.wait(sandbox, what, withinMs, signal),
     sidecars: (everywhere) => readiness.sidecars(everywhere),
     trace: (id, everywhere) => readiness.trace(id, everywhere),
@@ -136,8 +140,12 @@ async function start(
     notReady: () => (ending ? ["this replica is ending"] : []),
     connect: (request, socket, head, identity) => connections.upgrade(request, socket, head, identity),
   };
-  const tls = await apiTls(config.api);
-  const api = await startApi({ address: config.api.address, backend, log, tls });
+  const api = await serveApi({
+    config: config.api,
+    backend,
+    log,
+    onAnswer: (method, route, status) => metrics.apiRequest(method, route, status),
+  });
   started.push(
     () => api.close(),
     () => connections.close(timeouts.drainMs),

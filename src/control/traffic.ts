@@ -3,15 +3,28 @@
 
 import type { Log } from "../base/log.ts";
 import type { SidecarInfo, Sidecars } from "./feed/sidecars.ts";
+import { ttlMs } from "./resources/duration.ts";
 import type { ControlState } from "./state.ts";
 import type { Store } from "./store/store.ts";
 
-/** Between two notes about one sandbox; so exact is the time of its last traffic. */
+/** Between two notes about one sandbox, at most. */
 const NOTE_MS = 60_000;
+/** So often sidecars tell what they have used. */
+const TOLD_MS = 10_000;
 /** Between two writes, each with all that is to be noted by then. */
 const WRITE_MS = 5_000;
 /** Between two readings of what others have noted. */
 const READ_MS = 60_000;
+
+/** Between two notes about a sandbox with this ttl: a short one has to be known better. */
+function noteMs(ttl: number): number {
+  return Math.min(NOTE_MS, ttl / 4);
+}
+
+/** So long ago a request may have been that a replica has not heard of yet, of a sandbox with this ttl, both in milliseconds. */
+export function unheardMs(ttl: number): number {
+  return TOLD_MS + noteMs(ttl) + WRITE_MS;
+}
 
 export interface TrafficDeps {
   readonly state: Pick<ControlState, "find" | "onChange" | "table">;
@@ -113,8 +126,13 @@ export class Traffic {
       if (!this.#exists(name)) continue;
       this.#lastMs.set(name, Math.max(nowMs, this.#lastMs.get(name) ?? 0));
       // A clock that went back notes all the same: the store keeps the later time.
-      if (Math.abs(nowMs - (this.#notedMs.get(name) ?? 0)) >= NOTE_MS) this.#due.add(name);
+      if (Math.abs(nowMs - (this.#notedMs.get(name) ?? 0)) >= this.#noteMs(name)) this.#due.add(name);
     }
+  }
+
+  #noteMs(name: string): number {
+    const { ttl } = this.#deps.state.find("sandbox", name)?.spec ?? {};
+    return ttl === undefined ? NOTE_MS : noteMs(ttlMs(ttl) ?? NOTE_MS);
   }
 
   #exists(name: string): boolean {

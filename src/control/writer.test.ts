@@ -89,6 +89,24 @@ describe("a writer", () => {
     expect(results).toEqual(["again", "again", "refused"]);
   });
 
+  test("plans one after the other what is asked for at one time", async () => {
+    const { writer, store, results } = setUp();
+    const names = Array.from({ length: 20 }, (_, i) => `pr-${i}`);
+    await Promise.all(names.map((name) => writer.write("ada", "create", () => createSandbox(name))));
+    expect(store.commits).toHaveLength(20);
+    expect(results).toEqual(names.map(() => "done"));
+  });
+
+  test("a plan that throws holds up nobody", async () => {
+    const { writer } = setUp();
+    const broken = writer.write("ada", "create", () => {
+      throw new Error("a bug");
+    });
+    const after = writer.write("ada", "create", () => createSandbox("pr-7"));
+    await expect(broken).rejects.toThrow("a bug");
+    expect(await after).toMatchObject({ revision: 2 });
+  });
+
   test("commits nothing where there is nothing to write", async () => {
     const { writer, store } = setUp();
     const written = await writer.write("ada", "update", () => ({ puts: [], deletes: [], detail: () => "" }));

@@ -45,6 +45,7 @@ export class Writer {
   readonly #state: ControlState;
   readonly #store: Store;
   readonly #now: () => Date;
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #onCommit: (result: "done" | "again" | "refused" | "store-down") => void;
 
   constructor(
@@ -60,7 +61,20 @@ export class Writer {
   }
 
   /** Makes a plan and commits it, as often as others come first. `plan` must have no effects. */
-  async write(
+  write(
+    actor: string,
+    action: AuditEntry["action"],
+    plan: (state: ControlState) => Plan | Refusal,
+  ): Promise<Written | Refusal> {
+    // Nobody waits for the deadlines of those before.
+    if (this.#state.storeProblem !== "") return this.#write(actor, action, plan);
+    // One after the other: of those that plan at one time all but one would have to plan again.
+    const written = this.#turn.then(() => this.#write(actor, action, plan));
+    this.#turn = written.catch(() => {});
+    return written;
+  }
+
+  async #write(
     actor: string,
     action: AuditEntry["action"],
     plan: (state: ControlState) => Plan | Refusal,

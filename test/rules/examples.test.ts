@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isMap, parseDocument } from "yaml";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { loadControlConfig } from "../../src/config/load-control-config.ts";
 import { loadTable } from "../../src/config/load-table.ts";
 import { readSpec } from "../../src/control/resources/spec-shape.ts";
 import { readResources } from "../../src/cli/resources/resource-file.ts";
@@ -32,11 +33,13 @@ describe("whole configs and tables in the pages", () => {
   );
   const configs = blocks.filter(({ keys }) => ["service", "listeners", "table"].every((key) => keys.includes(key)));
   const resources = blocks.filter(({ keys }) => keys.includes("kind"));
+  const controls = blocks.filter(({ keys }) => keys.includes("store"));
   const tables = blocks.filter(({ keys }) => keys.includes("services") && !keys.includes("kind"));
 
   test("there are some", () => {
     expect(configs.length).toBeGreaterThan(3);
     expect(tables.length).toBeGreaterThan(3);
+    expect(controls.length).toBeGreaterThan(1);
   });
 
   test.each(configs)("the config at $at", ({ text }) => {
@@ -47,6 +50,11 @@ describe("whole configs and tables in the pages", () => {
     const { resources: read, problems } = readResources(text, "pr-7.yaml", {});
     expect(problems).toEqual([]);
     for (const { kind, spec } of read) expect(readSpec(kind, spec)).toMatchObject({ ok: true });
+  });
+
+  // Warnings about open addresses are what an example is about at times.
+  test.each(controls)("the control config at $at", ({ text }) => {
+    expect(loadControlConfig(text, join(projectRoot, "control.yaml"), {})).toMatchObject({ ok: true });
   });
 
   test.each(tables)("the table at $at", ({ text }) => {

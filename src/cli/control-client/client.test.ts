@@ -67,7 +67,7 @@ describe("what is refused says why and what to do", () => {
       {},
       ['  services.chekout: there is no service "chekout", write checkout\n  and more'],
     ],
-    [503, problem(503, "the store etcd://a:1 cannot be reached"), {}, ["etcd://a:1", "Nothing was changed"]],
+    [503, problem(503, "the store etcd://a:1 cannot be reached"), {}, ["etcd://a:1", "What is there can be read"]],
     [401, problem(401, "a token is needed"), {}, ["SIDELANE_TOKEN", "--token-file FILE"]],
     [401, problem(401, "this token is not known"), { token: "x" }, ["ask whoever keeps its tokens file"]],
     [403, problem(403, "ci is a viewer, and this needs a editor"), { token: "x" }, ["ci is a viewer", "'editor'"]],

@@ -66,7 +66,7 @@ function hintFor(status: number, access: ControlAccess, about: string | undefine
     case 429:
       return "Try again in a moment.";
     case 503:
-      return "Nothing was changed. What is there can be read, and the sidecars go on as they are; try again in a moment.";
+      return "What is there can be read, and the sidecars go on as they are; try again in a moment.";
     default:
       return "";
   }

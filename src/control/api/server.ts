@@ -24,6 +24,8 @@ export interface ApiOptions {
   readonly log: Log;
   /** Absent: without TLS. */
   readonly tls?: TlsContents | undefined;
+  /** Told of each answer: method, pattern of the route ("" where there is none) and status. */
+  readonly onAnswer?: ((method: string, route: string, status: number) => void) | undefined;
   /** Tests: other deadlines. */
   readonly timeouts?: ServerTimeouts;
 }
@@ -55,7 +57,14 @@ const connectParameters: readonly ApiParameter[] = [
 ];
 
 /** Listens; rejects with a `ServerAddressError`. */
-export function startApi({ address, backend, log, tls, timeouts = timeoutsOfPeople }: ApiOptions): Promise<HttpServer> {
+export function startApi({
+  address,
+  backend,
+  log,
+  tls,
+  onAnswer,
+  timeouts = timeoutsOfPeople,
+}: ApiOptions): Promise<HttpServer> {
   const call = { backend, waits: { open: 0 } };
   const { bodyBytesMax, connectionsMax } = backend.limits;
   // The routes of replicas are not documented: they change with any version.
@@ -75,6 +84,7 @@ export function startApi({ address, backend, log, tls, timeouts = timeoutsOfPeop
     bodyBytesMax,
     timeouts,
     tls,
+    onAnswer,
     admit: (request, route) => admit(request, roles.get(route) ?? { role: "editor" }, call),
     upgrade: {
       path: CONNECT_PATH,

@@ -3,6 +3,7 @@
 import { endpointsByPort, entry, portsOf } from "../../routing/document.ts";
 import type { EndpointsDocument } from "../../routing/document.ts";
 import { checkTargetName } from "../../routing/names.ts";
+import { checkChange } from "../check-change.ts";
 import { nearest } from "../../routing/nearest.ts";
 import type { ConnectedService, SandboxResource, SandboxSpec } from "../resource.ts";
 import type { ControlState } from "../state.ts";
@@ -56,8 +57,12 @@ export function connectPlan(state: ControlState, request: ConnectRequest, holder
     changed = true;
   }
   if (!changed) return { puts: [], deletes: [], detail: () => "" };
+  const draft = { kind: "sandbox", name: request.sandbox, spec: { ...spec, connected } } as const;
+  // What a table may not hold would be refused by every sidecar, together with everything that comes after it.
+  const [problem] = checkChange(state, draft).problems;
+  if (problem !== undefined) return { refused: "invalid", message: problem.message };
   return {
-    puts: [{ kind: "sandbox", name: request.sandbox, spec: { ...spec, connected } }],
+    puts: [draft],
     deletes: [],
     detail: () => `${request.targets.map(targetText).join(", ")}: ${request.by} on ${request.machine}`,
   };

@@ -20,7 +20,7 @@ export const streamTimes: StreamTimes = {
   helloMs: 5000,
   slowMs: 30_000,
   appliedMs: 500,
-  aheadMs: 5000,
+  aheadMs: 20_000, // longer than a replica can take to notice that it hears of nothing
   revisionMs: 10_000,
   authoriseMs: 30_000,
   endMs: 2000,

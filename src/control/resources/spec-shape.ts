@@ -41,6 +41,7 @@ export const READ_ONLY: readonly string[] = [
   "status",
   "members",
   "connected",
+  "warnings",
   "temporary",
   "warnings",
 ];

@@ -19,7 +19,7 @@ import { LogFile } from "./file/log-file.ts";
 import { LOG_FORMAT } from "./file/record.ts";
 import type { LogRecord } from "./file/record.ts";
 import { StoreUnavailableError, StoreUnusableError } from "./store.ts";
-import type { Commit, CommitResult, ReplicaRecord, Store, StoreFollower } from "./store.ts";
+import type { Commit, CommitResult, ReplicaRecord, ReplicasListener, Store, StoreFollower } from "./store.ts";
 
 export interface FileStoreOptions {
   /** What was put right by itself, for the log. */
@@ -124,7 +124,7 @@ export class FileStore implements Store {
   }
 
   /** There is only ever one replica. */
-  async join(self: ReplicaRecord, changed: (replicas: readonly ReplicaRecord[]) => void): Promise<void> {
+  async join(self: ReplicaRecord, changed: ReplicasListener): Promise<void> {
     changed([self]);
   }
 

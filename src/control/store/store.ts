@@ -56,6 +56,12 @@ export interface ReplicaRecord {
 }
 
 /**
+ * Is told who lives, the one that listens included, and the ids of those that ended by themselves lately. Who is neither died, or
+ * is cut off from the store.
+ */
+export type ReplicasListener = (replicas: readonly ReplicaRecord[], left?: readonly string[]) => void;
+
+/**
  * The store cannot be reached, did not answer, or cannot write. `message` is a sentence for people. A commit that ends so was
  * not told to the follower; where the store could not be asked any more it may still have been made, and is told to the
  * follower as any other once the store is back (the message says so).
@@ -98,7 +104,7 @@ export interface Store {
    */
   noteTraffic(times: Readonly<Record<string, number>>): Promise<void>;
   traffic(): Promise<Readonly<Record<string, number>>>;
-  /** Says that this replica lives, until `close` or some seconds after its death. `changed` is told who else lives, itself included. */
-  join(self: ReplicaRecord, changed: (replicas: readonly ReplicaRecord[]) => void): Promise<void>;
+  /** Says that this replica lives, until `close` or some seconds after its death. */
+  join(self: ReplicaRecord, changed: ReplicasListener): Promise<void>;
   close(): Promise<void>;
 }

@@ -49,11 +49,17 @@ export async function readKept(file: string, { service, scope }: KeptFor, bytesM
     if (JSON.stringify(head.scope) !== JSON.stringify(scope))
       return unusable("was kept for another choice of table.services");
     const document = JSON.parse(bytes.toString("utf8", end + 1)) as TableDocument; // checked by its digest
-    if (fedDigest(document) !== head.digest) return unusable("is damaged, or was changed by hand");
+    const { services, sandboxes, groups } = document;
+    if (![services, sandboxes, groups].every(isMap) || fedDigest(document) !== head.digest)
+      return unusable("is damaged, or was changed by hand");
     return { kind: "kept", source: head.source, revision: head.revision, document };
   } catch {
     return unusable("is damaged");
   }
+}
+
+function isMap(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Writes the newest table to the file, one at a time. */

@@ -10,7 +10,7 @@
 
 import type { AuditEntry, Resource } from "../../resource.ts";
 import { AUDIT_KEPT, CommitTooLargeError, StoreUnavailableError, StoreUnusableError } from "../store.ts";
-import type { Commit, CommitResult, ReplicaRecord, Store, StoreFollower } from "../store.ts";
+import type { Commit, CommitResult, ReplicaRecord, ReplicasListener, Store, StoreFollower } from "../store.ts";
 import { range, txn } from "./codec.ts";
 import { Endpoints, EtcdRefusedError } from "./endpoints.ts";
 import type { EtcdCredentials } from "./endpoints.ts";
@@ -162,7 +162,7 @@ export class EtcdStore implements Store {
     return Object.fromEntries([...now].map(([name, { at }]) => [name, at]));
   }
 
-  async join(self: ReplicaRecord, changed: (replicas: readonly ReplicaRecord[]) => void): Promise<void> {
+  async join(self: ReplicaRecord, changed: ReplicasListener): Promise<void> {
     this.#opened();
     this.#presence = new Presence(this.#endpoints, this.#keys, self, changed);
     await this.#presence.start();
