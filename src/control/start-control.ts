@@ -138,7 +138,7 @@ async function start(
     trace: (id, everywhere) => readiness.trace(id, everywhere),
     metrics: () => metrics.scrape(),
     notReady: () => (ending ? ["this replica is ending"] : []),
-    connect: (request, socket, head, identity) => connections.upgrade(request, socket, head, identity),
+    connect: (...asked) => connections.upgrade(...asked),
   };
   const api = await serveApi({
     config: config.api,

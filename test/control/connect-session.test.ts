@@ -333,6 +333,16 @@ describe("replicas", () => {
   });
 });
 
+test("a machine whose token is taken back is sent away", async () => {
+  const app = await echoApp();
+  const replica = await startReplica(shop(), { graceMs: 50, authoriseMs: 20 });
+  const ada = startMachine([replica.url], [`checkout=127.0.0.1:${app.port}`]);
+  await ada.ports();
+  replica.revoked.add("ada");
+  expect(await ada.outcome).toBeInstanceOf(Error);
+  await eventually(() => endpoints(replica) === undefined);
+});
+
 describe("leaving", () => {
   test("takes the entry out; what runs may finish", async () => {
     const app = await echoApp();

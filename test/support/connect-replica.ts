@@ -66,6 +66,8 @@ export interface TestReplica {
   readonly state: ControlState;
   readonly writer: Writer;
   readonly connections: Connections;
+  /** Names whose token was taken back: those that are connected may not stay, and nobody comes in with it. */
+  readonly revoked: Set<string>;
   /** All connections to its API break. */
   cut(): void;
   /** No new connections to its API. */
@@ -99,6 +101,7 @@ export async function startReplica(store: SharedStore, options: Partial<ConnectO
     sweepEveryMs: 20,
     ...options,
   });
+  const revoked = new Set<string>();
   const sockets = new Set<{ destroy(): void }>();
   const server = createServer((_, response) => void response.writeHead(404).end());
   server.on("connection", (socket) => {
@@ -106,7 +109,10 @@ export async function startReplica(store: SharedStore, options: Partial<ConnectO
     socket.once("close", () => sockets.delete(socket));
   });
   server.on("upgrade", (request, socket, head) => {
-    connections.upgrade(request, socket, head, identify(request.headers.authorization));
+    const identity = identify(request.headers.authorization);
+    if (revoked.has(identity.name))
+      return socket.end("HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    connections.upgrade(request, socket, head, identity, () => !revoked.has(identity.name));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -122,6 +128,7 @@ export async function startReplica(store: SharedStore, options: Partial<ConnectO
     state,
     writer,
     connections,
+    revoked,
     cut() {
       for (const socket of sockets) socket.destroy();
     },

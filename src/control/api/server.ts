@@ -97,7 +97,11 @@ export function startApi({
             problemAnswer(403, `${identity.name} is a ${identity.role}, and this needs an editor`),
           );
         }
-        backend.connect(request, socket, head, identity);
+        const mayStay = (): boolean => {
+          const now = identify(request, backend);
+          return !("refused" in now) && mayAct(now.role, "editor");
+        };
+        backend.connect(request, socket, head, identity, mayStay);
       },
     },
   });

@@ -25,6 +25,8 @@ export interface ConnectOptions {
   /** How long a connection waits for a machine that may come back; default 5 s. */
   readonly heldMs?: number | undefined;
   readonly keepAlive?: KeepAliveTimes | undefined;
+  /** Between two looks whether a machine's credentials are still good; default 30 s. */
+  readonly authoriseMs?: number | undefined;
 }
 
 /** A session, for people and metrics. */

@@ -27,7 +27,7 @@ export function startConnections(
   const isHere = (session: string): boolean => hub.has(session);
   const stop = startSweeper({ state, writer, replica, isAlive, isHere, graceMs, log, everyMs: sweepEveryMs });
   return {
-    upgrade: connectUpgrade(hub, log),
+    upgrade: connectUpgrade(hub, log, options.authoriseMs),
     list: () => hub.list(),
     close: async (withinMs) => {
       stop();

@@ -15,11 +15,22 @@ import type { ConnectHub } from "./hub.ts";
 import type { ConnectRequest } from "./plan.ts";
 import { MESSAGE_BYTES_MAX, SESSION_HEADER, SUBPROTOCOL, TARGETS_MAX, parseTarget } from "./wire.ts";
 
-/** Answers an upgrade request, and owns the socket from then on. */
-export type ConnectUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, identity: Identity) => void;
+/** Answers an upgrade request, and owns the socket from then on. `mayStay` says whether its credentials are still good. */
+export type ConnectUpgrade = (
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  identity: Identity,
+  mayStay?: () => boolean,
+) => void;
+
+/** Between two looks whether the credentials of a machine are still good: as for the table feed. */
+const AUTHORISE_MS = 30_000;
+/** RFC 6455 §7.4.1: a policy is violated. */
+const POLICY_VIOLATION = 1008;
 
 /** As `ApiBackend.connect` wants it. */
-export function connectUpgrade(hub: ConnectHub, log: Log): ConnectUpgrade {
+export function connectUpgrade(hub: ConnectHub, log: Log, authoriseMs: number = AUTHORISE_MS): ConnectUpgrade {
   const server = new WebSocketServer({
     noServer: true,
     // What goes through is mostly compressed, and a window per connection costs more than it saves.
@@ -27,13 +38,17 @@ export function connectUpgrade(hub: ConnectHub, log: Log): ConnectUpgrade {
     maxPayload: MESSAGE_BYTES_MAX,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
-  return (request, socket, head, identity) => {
+  return (request, socket, head, identity, mayStay = () => true) => {
     socket.on("error", () => socket.destroy());
     const asked = readRequest(request, identity);
     if ("status" in asked) return refuse(socket, asked);
     void admit(asked, socket, () => {
       server.handleUpgrade(request, socket, head, (webSocket) => {
         webSocket.on("error", () => {}); // followed by "close"
+        const looks = setInterval(() => {
+          if (!mayStay()) webSocket.close(POLICY_VIOLATION, "the credentials are no longer good");
+        }, authoriseMs).unref();
+        webSocket.on("close", () => clearInterval(looks));
         hub.attach(asked.session, webSocket);
       });
     });
