@@ -23,7 +23,8 @@ const root = join(import.meta.dirname, "..");
 const folder = join(root, "deploy", "compose");
 const cache = join(root, "node_modules", ".cache", "sidelane-tools");
 const project = "sidelane-shop";
-/** What is said and all right: that nothing here asks for passwords, and when a sidecar is up before `setup` has named the services. */
+
+/** All right here: that nobody is asked for a password, and that a sidecar may be up before `setup` has named its service. */
 const expectedWarnings = ["asks nobody who they are", "is spoken to without TLS", "the table does not have it"];
 
 requireTools("compose", [
@@ -66,6 +67,10 @@ async function useShop(): Promise<void> {
     must(compose([], "up", "--detach"));
     expectEnded("setup");
   });
+  if (checks.failed > 0) {
+    for (const name of containers()) printLogs(name);
+    return; // everything else would only wait for it in vain
+  }
   await checks.check("an order passes four services", async () => {
     await until("the entry answers", async () => (await get(shopPort, "/")).status === 200);
     await expectOrder("", "baseline");
@@ -131,6 +136,8 @@ async function useShop(): Promise<void> {
 
 /** What `sidelane connect` is for: the shop in containers, one service on the developer's own machine. */
 async function connectMachine(): Promise<void> {
+  // Not `up` alone: podman-compose then removes `setup`, which depends on what is replaced, and does not make it again.
+  must(compose([], "down"));
   must(compose(["connect"], "up", "--detach"));
   const control = `http://127.0.0.1:${controlPort}`;
   await until("the control plane is back", async () => (await get(controlPort, "/ready")).status === 200);

@@ -99,8 +99,8 @@ meant. The tokens file is a list:
 | role | may |
 |---|---|
 | \`sidecar\` | follow the table |
-| \`viewer\` | that, and read everything the API tells |
-| \`editor\` | that, and create, change, delete and connect |
+| \`viewer\` | read everything the API tells |
+| \`editor\` | both, and create, change, delete and connect |
 
 \`name\` is what the audit log says. \`token\` is the secret itself, at least 16 characters (\`openssl rand -hex 32\` makes one); \`sha256\` keeps it out of the
 file (\`printf %s TOKEN | sha256sum\`). The file is read again when it changes: a token that is no longer in it is refused from then on. A file with

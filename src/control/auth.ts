@@ -19,10 +19,15 @@ export interface Authority {
   identify(bearer: string | undefined, certificateName: string | undefined): Identity | { readonly refused: string };
 }
 
-/** Each role may do what those before it may, but for a sidecar, which only follows the table. */
+/** Each role may do what those before it may, but for a sidecar, which only follows the table: see `mayFollow`. */
 const ranks: Readonly<Record<Role, number>> = { sidecar: 0, viewer: 1, editor: 2 };
 
 /** Whether somebody with `role` may do what needs `needed`. */
 export function mayAct(role: Role, needed: Role): boolean {
   return ranks[role] >= ranks[needed];
+}
+
+/** Whether somebody with `role` may be a sidecar: what that tells decides what others are told of theirs. */
+export function mayFollow(role: Role): boolean {
+  return role !== "viewer";
 }

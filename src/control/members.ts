@@ -33,8 +33,11 @@ export function isMember({ spec }: GroupResource, sandbox: SandboxResource | und
 
 /** A match that asks for nothing matches nothing: it would take every sandbox of everybody. */
 function matches({ all = {}, any = {} }: LabelMatch, labels: Readonly<Record<string, string>>): boolean {
-  const has = ([label, value]: readonly [string, string]): boolean =>
-    Object.hasOwn(labels, label) && labels[label] === value;
+  const has = ([label, value]: readonly [string, string | readonly string[]]): boolean => {
+    if (!Object.hasOwn(labels, label)) return false;
+    const own = labels[label] ?? "";
+    return typeof value === "string" ? own === value : value.includes(own);
+  };
   const wanted = Object.entries(all);
   const oneOf = Object.entries(any);
   if (wanted.length + oneOf.length === 0) return false;

@@ -2,10 +2,11 @@
 // given, and a replica that cannot be asked is an error with a sentence, never a rejection that somebody has to expect elsewhere.
 //
 // One of which the store hears nothing any more has died, or is cut off from the store and still has its sidecars, which route by
-// what it knew last. Until it is known to be dead it counts as one that has to be asked.
+// what it knew last. Until it is known to be dead it is one of the others.
 
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { SIDECARS_PATH } from "./readiness/sidecar-views.ts";
 import type { ReplicaRecord, Store } from "./store/store.ts";
 
 /** A replica that does not answer by then is not there. */
@@ -15,7 +16,7 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 const CONNECTIONS_MAX = 16;
 /** Between two looks whether a lost replica runs. */
 const LOST_LOOK_MS = 3_000;
-/** A lost replica that has not answered for so long is dead; its sidecars have noticed (two pings) and are elsewhere. */
+/** A lost replica that has not answered for so long is dead, and its sidecars, which miss it after 30 s, are elsewhere. */
 const LOST_MS = 60_000;
 
 /** What one replica said, or why nothing. */
@@ -39,6 +40,10 @@ export class Replicas {
   readonly #https: HttpsAgent;
   readonly #listeners = new Set<() => void>();
   #all: readonly ReplicaRecord[] | undefined;
+  /** By id: those that the store has lost. */
+  readonly #lost = new Map<string, Lost>();
+  #looking: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor({ self, ca, certificate, key }: ReplicasOptions) {
     this.#self = self;
@@ -58,15 +63,13 @@ export class Replicas {
   /** Says in the store that this one lives and where its API is, and hears who else does. */
   join(store: Pick<Store, "join">, url: string): Promise<void> {
     this.#self = { ...this.#self, url };
-    return store.join(this.#self, (replicas) => {
-      this.#all = replicas;
-      for (const listener of this.#listeners) listener();
-    });
+    return store.join(this.#self, (replicas, left = []) => this.#heard(replicas, left));
   }
 
-  /** Those beside this one that live as far as the store knows. */
+  /** Those beside this one that live, or may. */
   others(): readonly ReplicaRecord[] {
-    return (this.#all ?? []).filter(({ id }) => id !== this.self.id);
+    const lost = Array.from(this.#lost.values(), ({ record }) => record);
+    return [...(this.#all ?? []).filter(({ id }) => id !== this.self.id), ...lost];
   }
 
   /** Whether a replica lives, this one included. All do before it is known who does: nobody must be taken for gone by mistake. */
@@ -124,8 +127,10 @@ export class Replicas {
           });
           response.on("end", () => {
             const text = Buffer.concat(pieces).toString();
-            if (response.statusCode === 200) resolve(text);
-            else reject(new Error(`it answered with status ${response.statusCode}: ${detailOf(text)}`));
+            const { statusCode = 0 } = response;
+            if (statusCode === 200) return resolve(text);
+            const message = `it answered with status ${statusCode}: ${detailOf(text)}`;
+            reject(STRANGER.has(statusCode) ? new StrangerError(message) : new Error(message));
           });
         },
       );
@@ -135,11 +140,65 @@ export class Replicas {
   }
 
   close(): void {
+    this.#closed = true;
+    clearTimeout(this.#looking);
     this.#http.destroy();
     this.#https.destroy();
     this.#listeners.clear();
   }
+
+  #heard(replicas: readonly ReplicaRecord[], left: readonly string[]): void {
+    for (const record of this.others()) {
+      if (!this.#lost.has(record.id)) this.#lost.set(record.id, { record, heardMs: performance.now() });
+    }
+    for (const id of [...left, ...replicas.map((one) => one.id)]) this.#lost.delete(id);
+    this.#all = replicas;
+    this.#lookLater();
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #lookLater(): void {
+    if (this.#lost.size === 0 || this.#closed) return;
+    this.#looking ??= setTimeout(() => void this.#lookForLost(), LOST_LOOK_MS).unref();
+  }
+
+  async #lookForLost(): Promise<void> {
+    const before = this.#lost.size;
+    await Promise.all(Array.from(this.#lost.values(), (one) => this.#lookFor(one)));
+    this.#looking = undefined;
+    if (this.#lost.size !== before) this.#changed();
+    this.#lookLater();
+  }
+
+  /** Only the replica itself knows its secret: whoever else has its address by now refuses it. */
+  async #lookFor(lost: Lost): Promise<void> {
+    const { record } = lost;
+    try {
+      await this.#fetch(record, SIDECARS_PATH, undefined, ANSWER_MS);
+      lost.heardMs = performance.now();
+    } catch (error) {
+      const isGone = error instanceof StrangerError || (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
+      const isDead = isGone || record.url === "" || performance.now() - lost.heardMs > LOST_MS;
+      if (isDead && this.#lost.get(record.id) === lost) this.#lost.delete(record.id);
+    }
+  }
 }
+
+interface Lost {
+  readonly record: ReplicaRecord;
+  /** When it was heard of last. */
+  heardMs: number;
+}
+
+/** Somebody who answers, and is not the replica that was asked. */
+class StrangerError extends Error {}
+
+/** The bearer, the path or the host is not known there. */
+const STRANGER = new Set([401, 403, 404, 421]);
 
 /** The sentence of a problem (RFC 9457), or what there is instead. */
 function detailOf(text: string): string {

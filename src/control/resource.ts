@@ -72,9 +72,12 @@ export interface SandboxSpec extends Described {
 
 /** Which sandboxes belong to a group by their labels: those that have all of `all`, and one of `any` where there is an `any`. */
 export interface LabelMatch {
-  readonly all?: Readonly<Record<string, string>> | undefined;
-  readonly any?: Readonly<Record<string, string>> | undefined;
+  readonly all?: WantedLabels | undefined;
+  readonly any?: WantedLabels | undefined;
 }
+
+/** Label -> its value, or several of which each will do. */
+export type WantedLabels = Readonly<Record<string, string | readonly string[]>>;
 
 export interface GroupSpec extends Described {
   readonly key?: string | undefined;

@@ -88,6 +88,7 @@ async function start(
     sidecars,
     log,
     probeMs: timeouts.probeMs,
+    disconnectedMs: timeouts.disconnectedMs,
   });
   started.push(() => readiness.close());
   const { replicas } = readiness;

@@ -100,6 +100,14 @@ describe("groups by label", () => {
     expect(members("team")).toEqual([]);
   });
 
+  test("of several values of one label each will do", () => {
+    const group = groupResource("next", { match: { all: { team: "shop" }, any: { stage: ["review", "ready"] } } });
+    const staged = (name: string, stage: string): Resource =>
+      sandboxResource(name, { labels: { team: "shop", stage } });
+    const state = stateOf(group, staged("pr-1", "review"), staged("pr-2", "ready"), staged("pr-3", "draft"));
+    expect(state.table.groups.get("next")?.sandboxes).toEqual(["pr-1", "pr-2"]);
+  });
+
   test("a match that asks for nothing matches nothing", () => {
     const state = stateOf(groupResource("all", { match: {} }), sandboxResource("pr-7", { labels: { team: "shop" } }));
     expect(state.table.groups.get("all")?.sandboxes).toEqual([]);
@@ -153,6 +161,7 @@ test("changes one by one lead to the same table as all at once, and say truly wh
       const whole = stateOf(...known.values());
       expect(plain(state.table)).toEqual(plain(whole.table));
       expect(plain({ revision: 0, ...followed })).toEqual(plain(whole.table));
+      expect(state.tableLength).toBe(whole.tableLength);
     }),
   );
 });

@@ -46,6 +46,7 @@ const nothing: Resources = { service: new Map(), sandbox: new Map(), group: new 
 export class ControlState implements StoreFollower {
   #resources: Resources = nothing;
   #table: FeedTable = { revision: 0, services: new Map(), sandboxes: new Map(), groups: new Map() };
+  #length = 0;
   #storeProblem = "the store has not been read yet";
   readonly #listeners = new Set<(change: FeedChange) => void>();
   readonly #reachability = new Set<() => void>();
@@ -57,6 +58,11 @@ export class ControlState implements StoreFollower {
 
   get table(): FeedTable {
     return this.#table;
+  }
+
+  /** Characters of the table as JSON, about: what sidecars have a limit for. */
+  get tableLength(): number {
+    return this.#length;
   }
 
   /** Why the store cannot be reached, as a sentence; "" when it can. */
@@ -95,6 +101,7 @@ export class ControlState implements StoreFollower {
     const from = this.revision;
     this.#resources = nothing;
     this.#table = { revision: 0, services: new Map(), sandboxes: new Map(), groups: new Map() };
+    this.#length = 0;
     this.#apply({ revision, puts: resources, deletes: [] });
     const none = new Map();
     this.#tell({ from, to: revision, reset: true, services: none, sandboxes: none, groups: none });
@@ -140,6 +147,7 @@ export class ControlState implements StoreFollower {
       const group = after.group.get(name);
       return group === undefined ? undefined : groupOf(group, after.sandbox);
     });
+    this.#length += growthOf(changedServices) + growthOf(changedSandboxes) + growthOf(changedGroups);
     this.#table = {
       revision,
       services: merged(table.services, changedServices),
@@ -199,6 +207,16 @@ function changes<Part>(
     if (JSON.stringify(old) !== JSON.stringify(now)) found.set(name, { before: old, after: now });
   }
   return found;
+}
+
+function growthOf(changed: ReadonlyMap<string, Changed<object>>): number {
+  let growth = 0;
+  for (const { before, after } of changed.values()) growth += lengthOf(after) - lengthOf(before);
+  return growth;
+}
+
+function lengthOf(part: object | undefined): number {
+  return part === undefined ? 0 : JSON.stringify(part).length;
 }
 
 function merged<Part>(parts: ReadonlyMap<string, Part>, changed: ReadonlyMap<string, Changed<Part>>) {

@@ -97,6 +97,23 @@ describe("a writer", () => {
     expect(results).toEqual(names.map(() => "done"));
   });
 
+  test("refuses what would make the table larger than sidecars take, and lets it shrink", async () => {
+    const { writer, state } = setUp();
+    const endpoints = Array.from({ length: 400_000 }, (_, i) => `service-${i}.example:8080`);
+    state.changed({
+      revision: 2,
+      puts: [1, 2, 3, 4, 5].map((n) => sandboxResource(`pr-${n}`, { services: { a: endpoints } })),
+      deletes: [],
+    });
+    expect(state.tableLength).toBeGreaterThan(48 * 1024 * 1024);
+    expect(await writer.write("ada", "create", () => createSandbox("pr-7"))).toMatchObject({
+      refused: "invalid",
+      message: expect.stringMatching(/the table would have \d+ bytes, and sidecars take/u),
+    });
+    const smaller = await writer.write("ada", "update", () => createSandbox("pr-1"));
+    expect(smaller).toMatchObject({ revision: 3 });
+  });
+
   test("a plan that throws holds up nobody", async () => {
     const { writer } = setUp();
     const broken = writer.write("ada", "create", () => {

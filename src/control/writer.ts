@@ -38,6 +38,8 @@ export interface Written {
   readonly resources: readonly Resource[];
 }
 
+/** Default of a sidecar's `limits.tableBytesMax`, with room for those that have it in a longer form: a larger table is refused by all of them. */
+const TABLE_LENGTH_MAX = 48 * 1024 * 1024;
 /** Attempts when others keep committing in between. */
 const ATTEMPTS_MAX = 50;
 
@@ -89,6 +91,11 @@ export class Writer {
       const { puts, deletes, detail } = planned;
       const { revision } = this.#state;
       if (puts.length + deletes.length === 0) return { revision, resources: [] };
+      const tooLarge = this.#tooLarge(puts);
+      if (tooLarge !== undefined) {
+        this.#onCommit("refused");
+        return tooLarge;
+      }
       const at = this.#now().toISOString();
       try {
         const result = await this.#store.commit({
@@ -120,6 +127,22 @@ export class Writer {
     return {
       refused: "busy",
       message: `others have written ${ATTEMPTS_MAX} times while this was about to be written; try again`,
+    };
+  }
+
+  /** A table that no sidecar takes would be the last one that anybody gets. */
+  #tooLarge(puts: readonly DraftResource[]): Refusal | undefined {
+    let length = this.#state.tableLength;
+    let growth = 0;
+    for (const { kind, name, spec } of puts) {
+      const before = this.#state.find(kind, name)?.spec;
+      growth += JSON.stringify(spec).length - (before === undefined ? 0 : JSON.stringify(before).length);
+    }
+    length += growth;
+    if (growth <= 0 || length <= TABLE_LENGTH_MAX) return undefined;
+    return {
+      refused: "invalid",
+      message: `the table would have ${length} bytes, and sidecars take ${TABLE_LENGTH_MAX} at most: delete what nobody needs, or write less`,
     };
   }
 

@@ -81,6 +81,8 @@ export class Candidate {
   readonly differs: boolean;
   /** Number of entries. */
   readonly size: number;
+  /** Characters of all entries together. */
+  readonly length: number;
   /** Names and texts of each section. */
   readonly #entries: Sections<Listed>;
 
@@ -90,6 +92,7 @@ export class Candidate {
     this.differs = differs;
     this.#entries = entries;
     this.size = SECTIONS.reduce((sum, section) => sum + entries[section].names.length, 0);
+    this.length = SECTIONS.reduce((sum, section) => sum + lengthOf(entries[section].texts), 0);
   }
 
   /** The document as JSON, in pieces. */
@@ -114,6 +117,12 @@ export class Candidate {
     // Every entry was a document's before it became text.
     return JSON.parse([...this.pieces()].join("")) as TableDocument;
   }
+}
+
+function lengthOf(texts: readonly string[]): number {
+  let length = 0;
+  for (const text of texts) length += text.length;
+  return length;
 }
 
 /** The table of one sidecar. */

@@ -209,6 +209,7 @@ function checkEndpoints(
 ): void {
   const service = entry(document.services, name);
   const ports = Object.keys(portsOf(service));
+  const portNames = new Set(ports);
   if (isList(endpoints)) {
     if (ports.length > 1) findings.problem(portsMissing(name, ports, owner, path));
     checkList(findings, endpoints, path);
@@ -217,7 +218,7 @@ function checkEndpoints(
   const misspelt = new Set<string>();
   for (const [port, list] of Object.entries(endpoints)) {
     if (service?.ports === undefined) findings.problem(portsUndeclared(name, service, port, owner, path));
-    else if (!ports.includes(port)) {
+    else if (!portNames.has(port)) {
       const meant = nearest(port, ports);
       if (meant !== undefined) misspelt.add(meant);
       findings.problem(portUnknown(name, meant ?? ports.join(" or "), port, owner, path));
@@ -273,13 +274,15 @@ function portUnknown(name: string, meant: string, port: string, owner: string, p
 }
 
 function checkList(findings: Findings, endpoints: readonly string[], path: Path): void {
+  const positions = new Map<string, number>();
   for (const [index, endpoint] of endpoints.entries()) {
     const parsed = parseEndpoint(endpoint);
     if ("problem" in parsed) {
       findings.malformed(valueAt(...path, index), `${quote(endpoint)} is not an endpoint`, parsed);
     }
-    const first = endpoints.indexOf(endpoint);
-    if (first !== index && endpoints.length <= 1000) {
+    const first = positions.get(endpoint);
+    if (first === undefined) positions.set(endpoint, index);
+    else {
       findings.warning({
         place: valueAt(...path, index),
         other: valueAt(...path, first),

@@ -19,6 +19,8 @@ export type LoadAnswer =
       readonly digest: string;
       readonly image: TableImage;
       readonly warnings: readonly string[];
+      /** Milliseconds of processor time, where another process took them. */
+      readonly cpuMs?: number;
     }
   /** The content is not a valid table; one line per problem, never none. */
   | { readonly result: "invalid"; readonly digest: string; readonly problems: readonly string[] }

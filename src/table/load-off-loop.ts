@@ -147,8 +147,8 @@ class ChildOutput {
 /** The answer whose head came as text and whose image came as bytes. */
 export function answerOf(head: ChildHead, image: ArrayBuffer): LoadAnswer {
   if (head.result !== "loaded") return head;
-  const { result, digest, warnings } = head;
-  return { result, digest, warnings, image: { buffer: image } };
+  const { result, digest, warnings, cpuMs } = head;
+  return { result, digest, warnings, image: { buffer: image }, ...(cpuMs === undefined ? {} : { cpuMs }) };
 }
 
 /** The two parts of an answer, for the way between processes. */

@@ -158,7 +158,7 @@ function endpointsText(value: unknown): string {
 
 function mapText(map: Readonly<Record<string, unknown>>): string {
   return Object.entries(map)
-    .map(([name, value]) => `${name}=${text(value)}`)
+    .map(([name, value]) => `${name}=${Array.isArray(value) ? list(value).join("|") : text(value)}`)
     .join(", ");
 }
 

@@ -42,6 +42,10 @@ describe("a sandbox's flags", () => {
     expect(sandbox({})).toEqual({});
   });
 
+  test("a label has one value", () => {
+    expect(() => sandbox({ label: ["team=a", "team=b"] })).toThrow("--label has team twice, and a label has one value");
+  });
+
   test("an update takes away", () => {
     expect(sandbox({ service: ["checkout-"], label: ["team-"], ttl: "none", notStrict: true }, true)).toEqual({
       services: { checkout: null },
@@ -105,5 +109,12 @@ describe("a service's flags", () => {
     expect(() => patchFromFlags("service", { baseline: ["a:1", "http=a:1"] }, false)).toThrow(
       "with and without a port",
     );
+  });
+});
+
+test("a group asks for labels; several values of one are a list", () => {
+  const flags = { matchAll: ["team=pay"], matchAny: ["stage=review", "stage=ready", "urgent=yes"] };
+  expect(patchFromFlags("group", flags, false)).toEqual({
+    match: { all: { team: "pay" }, any: { stage: ["review", "ready"], urgent: "yes" } },
   });
 });

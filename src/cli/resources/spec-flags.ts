@@ -53,8 +53,8 @@ function sandboxPatch(flags: FlagValues, isUpdate: boolean): Patch {
 function groupPatch(flags: FlagValues, isUpdate: boolean): Patch {
   const patch: Patch = keyPatch(flags);
   const sandboxes = listOf(flags, "sandbox").flatMap((text) => text.split(","));
-  const all = readLabels(listOf(flags, "matchAll"), false, "--match-all");
-  const any = readLabels(listOf(flags, "matchAny"), false, "--match-any");
+  const all = readWanted(listOf(flags, "matchAll"), "--match-all");
+  const any = readWanted(listOf(flags, "matchAny"), "--match-any");
   if (sandboxes.length > 0 && (all ?? any) !== undefined) {
     throw new MisuseError(
       "error: a group has either --sandbox, in order, or --match-all and --match-any, give one of them",
@@ -192,7 +192,27 @@ function readLabels(
       `error: ${flag} '${text}' is no label, write it as team=a${isUpdate ? ", or as team- to take it away" : ""}`,
     );
   });
+  const names = labels.map(([name]) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new MisuseError(`error: ${flag} has ${twice} twice, and a label has one value`);
   return Object.fromEntries(labels);
+}
+
+/** Labels that a group asks for; several values of one label are a list. */
+function readWanted(
+  texts: readonly string[],
+  flag: string,
+): Readonly<Record<string, string | readonly string[]>> | undefined {
+  if (texts.length === 0) return undefined;
+  const wanted = new Map<string, string[]>();
+  for (const text of texts) {
+    for (const [label, value] of Object.entries(readLabels([text], false, flag) ?? {})) {
+      if (value !== null) wanted.set(label, [...(wanted.get(label) ?? []), value]);
+    }
+  }
+  return Object.fromEntries(
+    [...wanted].map(([label, values]) => [label, values.length === 1 ? (values[0] ?? "") : values]),
+  );
 }
 
 /** Checks labels that a list is filtered by, `team=a` or `team` for any value; returns them as they are. */

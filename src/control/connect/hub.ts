@@ -4,6 +4,8 @@
 // - A session that has lost its connection keeps ports and entries for the grace, and gets them back by its secret; without a
 //   change of the table when it comes back here.
 // - Entries that cannot be written out because the store is down are written out later (sweeper.ts); their doors are shut.
+//
+// Long because the whole life of a session stands here: what one step leaves half done the next has to find.
 
 import type { WebSocket } from "ws";
 import { formatEndpoint } from "../../routing/endpoint-name.ts";
@@ -228,7 +230,11 @@ export class ConnectHub {
   #hear(entry: Entry, tunnel: Tunnel, message: FromMachine): void {
     if (entry.session.tunnel !== tunnel) return;
     if (message.kind === "goodbye") void this.#leave(entry, tunnel);
-    else void this.#setReachable(entry, new Set(message.targets));
+    else this.#setReachable(entry, new Set(message.targets)).catch((error: unknown) => this.#failed(error));
+  }
+
+  #failed(error: unknown): void {
+    this.#options.log.error("a machine's ports could not be opened or closed", { error: String(error) });
   }
 
   async #setReachable(entry: Entry, unreachable: ReadonlySet<number>): Promise<void> {

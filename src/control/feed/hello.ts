@@ -4,6 +4,8 @@ import type { Hello } from "../../feed/messages.ts";
 
 const NAME_LENGTH_MAX = 253;
 const SERVICES_MAX = 10_000;
+/** Of all names together: a scope is kept for as long as its sidecar is known. */
+const SCOPE_LENGTH_MAX = 256 * 1024;
 // eslint-disable-next-line no-control-regex -- that is what is looked for
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/u;
 
@@ -21,8 +23,16 @@ export function helloProblem(hello: Hello): string | undefined {
   }
   if (scope.services.some((name) => name === "")) return "hello.scope.services has an empty name; leave it out";
   if (!scope.services.every(fits)) return unfit("hello.scope.services");
+  if (scopeLength(hello) > SCOPE_LENGTH_MAX) {
+    return `hello.scope.services is longer than ${SCOPE_LENGTH_MAX} characters; name fewer services, or none for everything`;
+  }
   if (!Number.isSafeInteger(revision)) return "hello.revision is too large for a revision";
   return undefined;
+}
+
+/** Characters of all names of the scope. */
+export function scopeLength({ scope }: Pick<Hello, "scope">): number {
+  return scope.services.reduce((sum, { length }) => sum + length, 0);
 }
 
 function fits(text: string): boolean {

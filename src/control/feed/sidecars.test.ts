@@ -112,7 +112,7 @@ describe("a sidecar that goes", () => {
     sidecar.close();
     await seen(() => !infoOf(sidecar).connected);
     expect(isCurrent(sidecar, 2)).toBe(false);
-    expect(infoOf(sidecar)).toMatchObject({ busy: [], appliedRevision: 2 });
+    expect(infoOf(sidecar)).toMatchObject({ busy: [{ sandbox: "pr-7", exchanges: 1 }], appliedRevision: 2 });
     await seen(() => control.sidecars.list().length === 0);
   });
 

@@ -1,11 +1,14 @@
 // The sidecars that follow the table feed of this replica, and what is known of each. Guarantees:
 //
 // - A sidecar that ended by itself (Goodbye) is forgotten at once: nobody has to wait for it. One whose stream broke stays
-//   in the list as not connected for `GONE_AFTER_MS`, and is behind meanwhile; then it is forgotten.
+//   in the list as not connected for `GONE_AFTER_MS`, and is behind meanwhile; then it is forgotten. What ran there runs until
+//   the sidecar says otherwise, or is forgotten.
+// - What a sidecar tells is kept only as far as somebody can read it, and what is kept of those that are gone is bounded as well.
 // - `ask` always resolves: with an answer, or with an error that says why there is none.
 // - Listeners of `onChange` are called after changes, at most once per `SETTLE_MS` however many there are.
 
 import type { Activity, AnswerBody, Applied, Busy, Hello, QuestionBody, Scope } from "../../feed/messages.ts";
+import { scopeLength } from "./hello.ts";
 
 /** How long a sidecar whose stream broke counts as behind: it may be about to come back. */
 export const GONE_AFTER_MS = 15_000;
@@ -14,6 +17,15 @@ const SETTLE_MS = 20;
 /** Per sidecar: questions without an answer. */
 const QUESTIONS_MAX = 100;
 const PROBLEMS_MAX = 20;
+/** Characters of a sentence that a sidecar tells. */
+const SENTENCE_MAX = 1000;
+/** Deleted sandboxes whose exchanges are known by name, and the characters of one. */
+const BUSY_MAX = 1000;
+const NAME_MAX = 253;
+/** What is kept of sidecars that broke off; beyond it those that did so first are forgotten. */
+const GONE_BYTES_MAX = 64 * 1024 * 1024;
+/** Of one of them, beside its scope. */
+const RECORD_BYTES = 2048;
 
 /** A sidecar as it was at one moment; `GET /v1/sidecars` shows it as JSON. Never changed: the next `list` has another object. */
 export interface SidecarInfo {
@@ -38,6 +50,10 @@ export interface SidecarInfo {
   /** Why the newest table is not in use; "" when it is. */
   readonly error: string;
   readonly problems: readonly string[];
+  /**
+   * Exchanges of sandboxes that the table does not have any more, as told last, also while it is not connected; `sandbox: ""` for
+   * those beyond what is kept by name.
+   */
   readonly busy: readonly Busy[];
   /** Id of the replica that it is connected to. */
   readonly replica: string;
@@ -69,6 +85,9 @@ export class Sidecars {
   readonly replica: string;
   readonly #goneAfterMs: number;
   readonly #records = new Map<string, SidecarRecord>();
+  /** Those that broke off, longest ago first, with about how many bytes each takes. */
+  readonly #gone = new Map<SidecarRecord, number>();
+  #goneBytes = 0;
   readonly #changeListeners = new Set<() => void>();
   readonly #activityListeners = new Set<(info: SidecarInfo, activity: Activity) => void>();
   #settling: NodeJS.Timeout | undefined;
@@ -122,8 +141,9 @@ export class Sidecars {
    */
   join(hello: Hello, appliedRevision: number, stream: SidecarStream): Membership {
     const before = this.#records.get(hello.instance);
-    const record = new SidecarRecord(this.replica, hello, appliedRevision, stream);
+    const record = new SidecarRecord(this.replica, hello, appliedRevision, stream, before?.info().busy ?? []);
     before?.end();
+    if (before !== undefined) this.#forgetGone(before);
     this.#records.set(hello.instance, record);
     this.#changed();
     return {
@@ -155,6 +175,8 @@ export class Sidecars {
     clearTimeout(this.#settling);
     for (const record of this.#records.values()) record.end();
     this.#records.clear();
+    this.#gone.clear();
+    this.#goneBytes = 0;
     this.#changeListeners.clear();
   }
 
@@ -166,12 +188,27 @@ export class Sidecars {
       record.end();
       this.#records.delete(instance);
     } else {
-      record.disconnected(this.#goneAfterMs, () => {
-        this.#records.delete(instance);
-        this.#changed();
-      });
+      record.disconnected(this.#goneAfterMs, () => this.#forget(record));
+      this.#gone.set(record, sizeOf(record));
+      this.#goneBytes += sizeOf(record);
+      for (const [oldest] of this.#gone) {
+        if (this.#goneBytes <= GONE_BYTES_MAX) break;
+        this.#forget(oldest);
+      }
     }
     this.#changed();
+  }
+
+  #forget(record: SidecarRecord): void {
+    record.end();
+    this.#forgetGone(record);
+    this.#records.delete(record.hello.instance);
+    this.#changed();
+  }
+
+  #forgetGone(record: SidecarRecord): void {
+    this.#goneBytes -= this.#gone.get(record) ?? 0;
+    this.#gone.delete(record);
   }
 
   #changed(): void {
@@ -201,17 +238,19 @@ class SidecarRecord {
   #problems: readonly string[] = [];
   /** The revision that was refused; 0: none. */
   #refusedRevision = 0;
-  #busy: readonly Busy[] = [];
+  #busy: readonly Busy[];
   #info: SidecarInfo | undefined;
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
   #forgetting: NodeJS.Timeout | undefined;
 
-  constructor(replica: string, hello: Hello, appliedRevision: number, stream: SidecarStream) {
+  /** @param busy as told by the stream before: exchanges do not end with a stream, and the next one tells anew. */
+  constructor(replica: string, hello: Hello, appliedRevision: number, stream: SidecarStream, busy: readonly Busy[]) {
     this.#replica = replica;
     this.hello = hello;
     this.#appliedRevision = appliedRevision;
     this.#stream = stream;
+    this.#busy = busy;
   }
 
   info(): SidecarInfo {
@@ -248,8 +287,8 @@ class SidecarRecord {
       if (revision < this.#refusedRevision) return this.#touch();
     }
     this.#refusedRevision = error === "" ? 0 : revision;
-    this.#error = error;
-    this.#problems = problems.slice(0, PROBLEMS_MAX);
+    this.#error = shortened(error);
+    this.#problems = problems.slice(0, PROBLEMS_MAX).map(shortened);
     this.#touch();
   }
 
@@ -260,7 +299,7 @@ class SidecarRecord {
   }
 
   activity({ busy }: Activity): void {
-    this.#busy = busy;
+    this.#busy = keptOf(busy);
     this.#touch();
   }
 
@@ -297,7 +336,6 @@ class SidecarRecord {
     this.info(); // keeps the wanted revision that the stream knows
     this.#drop();
     this.#since = new Date().toISOString();
-    this.#busy = [];
     this.#touch();
     this.#forgetting = setTimeout(forget, withinMs).unref();
   }
@@ -321,4 +359,22 @@ class SidecarRecord {
 
 function unanswered(error: string): AnswerBody {
   return { kind: "error", error };
+}
+
+function sizeOf({ hello }: SidecarRecord): number {
+  return RECORD_BYTES + 2 * scopeLength(hello);
+}
+
+/** Copied: a part of a long text would keep all of it. */
+function shortened(text: string): string {
+  return text.length <= SENTENCE_MAX ? text : `${Buffer.from(text.slice(0, SENTENCE_MAX)).toString()}…`;
+}
+
+/** Nobody must be told that nothing runs because the names were too many or too long. */
+function keptOf(busy: readonly Busy[]): readonly Busy[] {
+  const running = busy.filter(({ exchanges }) => exchanges > 0);
+  const named = running.filter(({ sandbox }) => sandbox !== "" && sandbox.length <= NAME_MAX).slice(0, BUSY_MAX);
+  if (named.length === running.length) return named;
+  const sum = (all: readonly Busy[]): number => all.reduce((total, { exchanges }) => total + exchanges, 0);
+  return [...named, { sandbox: "", exchanges: sum(running) - sum(named) }];
 }

@@ -11,7 +11,7 @@ import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Log } from "../../base/log.ts";
 import { decodeFromSidecar, encodeFromControl } from "../../feed/codec.ts";
 import type { FromSidecar, Hello, QuestionBody } from "../../feed/messages.ts";
-import type { Authority, Identity } from "../auth.ts";
+import { type Authority, mayFollow } from "../auth.ts";
 import type { Channel, Parcel } from "./channel.ts";
 import type { Distributor, Follower } from "./distributor.ts";
 import type { FeedStats } from "./feed-stats.ts";
@@ -94,11 +94,7 @@ export class FeedStream implements Follower, SidecarStream {
     call.on("end", () => this.#end("closed"));
     call.on("cancelled", () => this.#closed());
     call.on("close", () => this.#closed());
-    const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      this.#refuse(status.UNAUTHENTICATED, refusal);
-      return;
-    }
+    if (!this.#authorise()) return;
     this.#helloTimer = setTimeout(() => {
       const { helloMs } = deps.times;
       this.#refuse(status.DEADLINE_EXCEEDED, `no hello within ${helloMs} ms; it has to be the first message`);
@@ -184,21 +180,23 @@ export class FeedStream implements Follower, SidecarStream {
     this.#received = 0;
   }
 
-  /** Looks again whether the credentials are good; tokens are taken back while streams last. */
-  #authorise(): void {
-    const refusal = this.#ended ? undefined : this.#refusal();
-    if (refusal !== undefined) this.#refuse(status.UNAUTHENTICATED, refusal);
-  }
-
-  /** Why the credentials are no good; undefined when they are. */
-  #refusal(): string | undefined {
-    const identity: Identity | { readonly refused: string } = this.#deps.auth.identify(
-      this.#bearer,
-      this.#certificateName,
+  /** Looks whether the credentials are good, and refuses when not: tokens are taken back while streams last. */
+  #authorise(): boolean {
+    if (this.#ended) return false;
+    const identity = this.#deps.auth.identify(this.#bearer, this.#certificateName);
+    if ("refused" in identity) {
+      this.#refuse(status.UNAUTHENTICATED, identity.refused);
+      return false;
+    }
+    const { name, role } = identity;
+    this.#identity = name;
+    if (mayFollow(role)) return true;
+    // What a sidecar tells is believed: it holds up others, and keeps sandboxes alive.
+    this.#refuse(
+      status.PERMISSION_DENIED,
+      `${name} has the role ${role}, which may read but not follow the table; give the sidecar a token with the role sidecar`,
     );
-    if ("refused" in identity) return identity.refused;
-    this.#identity = identity.name;
-    return undefined;
+    return false;
   }
 
   #receive(bytes: Buffer): void {

@@ -48,10 +48,9 @@ export function candidatesFor(views: Views, service: string, ownReplica: string)
   const all =
     own ??
     views.sidecars.filter((one) => one.connected && one.probes && one.sandbox === "" && concerns(one, [service]));
-  const late = new Set(views.behind);
   const found = {
     ready: nearest(
-      all.filter((one) => !late.has(one)),
+      all.filter((one) => !views.behind.sidecars.has(one)),
       ownReplica,
     ),
     any: all.length > 0,

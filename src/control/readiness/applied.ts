@@ -1,6 +1,7 @@
 // Whether a revision is in use everywhere where it makes a difference, and who is behind otherwise.
 
 import type { SidecarInfo } from "../feed/sidecars.ts";
+import { type Behind, type Late, hearsEverything } from "./behind.ts";
 import type { ReplicaView, Views } from "./sidecar-views.ts";
 
 /** Who does not have a revision, as sentences; `unknown`: nothing says that anybody lacks it, but not everybody could be asked. */
@@ -14,47 +15,67 @@ export interface Applied {
 
 /** Sentences about more than these would be a wall. */
 const NAMED_MAX = 5;
+/** Sentences are made of so many at most; the others are counted. */
+const LOOKED_MAX = 20;
+
+/** A change that has to be in use. */
+export interface Wanted {
+  readonly revision: number;
+  /** Those that it is about; undefined: it is not known, so it may be about any. */
+  readonly services: readonly string[] | undefined;
+  /** Services that it was about earlier, with the revision that took each of them out. */
+  readonly former?: ReadonlyMap<string, number> | undefined;
+  /** How long the revision has been there, as far as this replica knows. */
+  readonly ageMs: number;
+}
 
 /**
- * @param services those that the change is about; undefined: it is not known, so it may be about any.
- * @param ageMs how long the revision has been there, as far as this replica knows.
+ * @param returning why sidecars may be missing of which nobody knows at the moment; undefined: they would have come by now.
  */
-export function appliedAt(
-  { replicas, behind }: Views,
-  revision: number,
-  services: readonly string[] | undefined,
-  ageMs: number,
-  nowMs: number,
-): Applied {
-  const late = behind.filter((one) => concerns(one, services) && !isCurrent(one, revision));
+export function appliedAt({ replicas, behind }: Views, wanted: Wanted, nowMs: number, returning?: string): Applied {
+  const { revision } = wanted;
+  const late = lateOf(behind, wanted);
   const older = replicas.filter((one) => one.problem === "" && one.revision < revision);
   const silent = replicas.filter(({ problem }) => problem !== "");
-  if (late.length + older.length + silent.length === 0) return { status: "true", reason: "Everywhere", behind: [] };
+  const certain = late.count + older.length > 0;
+  if (!certain && silent.length === 0 && returning === undefined) {
+    return { status: "true", reason: "Everywhere", behind: [] };
+  }
+  const looked = late.first(LOOKED_MAX);
   const sentences = [
-    ...late.map((one) => lateText(one, revision, ageMs, nowMs)),
+    ...counted(looked.map((one) => lateText(one, wanted, nowMs))),
     ...older.map((one) => olderText(one, revision)),
     ...silent.map(
       ({ replica, problem }) => `the control replica ${replica} cannot be asked about its sidecars: ${problem}`,
     ),
+    ...(returning === undefined ? [] : [returning]),
   ];
-  const refused = late.some(({ error }) => error !== "");
-  const certain = late.length + older.length > 0;
+  const unsure = silent.length > 0 ? "ReplicaSilent" : "JustStarted";
   return {
     status: certain ? "false" : "unknown",
-    reason: refused ? "Refused" : certain ? "SidecarsBehind" : "ReplicaSilent",
-    behind: shortened(sentences),
+    reason: late.refused ? "Refused" : certain ? "SidecarsBehind" : unsure,
+    behind: shortened(sentences, late.count - looked.length),
   };
 }
 
 /** Whether a sidecar hears of what changes one of these services. */
-export function concerns({ scope }: SidecarInfo, services: readonly string[] | undefined): boolean {
-  if (services === undefined || scope.services.length === 0 || scope.names) return true;
-  return services.some((service) => scope.services.includes(service));
+export function concerns(info: SidecarInfo, services: readonly string[] | undefined): boolean {
+  if (services === undefined || hearsEverything(info)) return true;
+  return services.some((service) => info.scope.services.includes(service));
 }
 
-/** As `Sidecars.isCurrent`, of whichever replica. One that is gone with the revision in use lacks nothing. */
-function isCurrent({ appliedRevision, wantedRevision, connected }: SidecarInfo, revision: number): boolean {
-  return appliedRevision >= (connected ? Math.min(revision, wantedRevision) : revision);
+function lateOf(behind: Behind, { revision, services, former }: Wanted): Late {
+  const late = behind.late(revision, services);
+  if (services === undefined || former === undefined || former.size === 0) return late;
+  // A sidecar that hears only of what was taken out needs nothing but the revision that took it out.
+  const known = new Set(late.first(late.count));
+  let refused = late.refused;
+  for (const [service, until] of former) {
+    const lacking = behind.late(until, [service]);
+    refused ||= lacking.refused;
+    for (const one of lacking.first(lacking.count)) known.add(one);
+  }
+  return { count: known.size, refused, first: (most) => [...known].slice(0, most) };
 }
 
 /** How people know a sidecar. */
@@ -63,7 +84,7 @@ export function sidecarText({ service, sandbox, host }: Pick<SidecarInfo, "servi
   return `the sidecar of ${of}${host === "" ? "" : ` on ${host}`}`;
 }
 
-function lateText(info: SidecarInfo, revision: number, ageMs: number, nowMs: number): string {
+function lateText(info: SidecarInfo, { revision, ageMs }: Wanted, nowMs: number): string {
   const who = sidecarText(info);
   if (info.error !== "") {
     const problems = info.problems.length === 0 ? "" : `: ${info.problems.slice(0, 3).join("; ")}`;
@@ -85,13 +106,14 @@ function secondsText(ms: number): string {
   return `${Math.max(0, Math.floor(ms / 1000))} s`;
 }
 
-function shortened(all: readonly string[]): readonly string[] {
-  // The workers of one sidecar are several processes, of which there is the same to say.
+/** The workers of one sidecar are several processes, of which there is the same to say. */
+function counted(all: readonly string[]): readonly string[] {
   const counts = new Map<string, number>();
   for (const sentence of all) counts.set(sentence, (counts.get(sentence) ?? 0) + 1);
-  const sentences = [...counts].map(([sentence, count]) =>
-    count === 1 ? sentence : `${sentence} (${count} processes)`,
-  );
-  if (sentences.length <= NAMED_MAX) return sentences;
-  return [...sentences.slice(0, NAMED_MAX), `and ${sentences.length - NAMED_MAX} more`];
+  return [...counts].map(([sentence, count]) => (count === 1 ? sentence : `${sentence} (${count} processes)`));
+}
+
+function shortened(sentences: readonly string[], unnamed: number): readonly string[] {
+  const more = Math.max(0, sentences.length - NAMED_MAX) + unnamed;
+  return more === 0 ? sentences : [...sentences.slice(0, NAMED_MAX), `and ${more} more`];
 }

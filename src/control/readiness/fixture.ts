@@ -50,6 +50,8 @@ export class World {
   readonly others = new Map<string, ReplicaAnswer>();
   traffic: Date | undefined = undefined;
   expiry: { readonly expiresAt: Date; readonly warned: boolean } | undefined = undefined;
+  /** Why sidecars may be missing of which nobody knows. */
+  returning: string | undefined = undefined;
   readonly views: SidecarViews;
   readonly prober: Prober;
   readonly readiness: Readiness;
@@ -86,6 +88,7 @@ export class World {
       views: this.views,
       prober: this.prober,
       replica: "r-1",
+      returning: { why: () => this.returning },
       lives: (id) => id === "r-1" || this.others.has(id),
       expiry: () => this.expiry,
       lastTraffic: () => this.traffic,

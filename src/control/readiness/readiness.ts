@@ -8,9 +8,11 @@ import type { Condition, SandboxStatus, WaitEvent } from "../api/backend.ts";
 import type { ProbeSpec, SandboxResource } from "../resource.ts";
 import type { ControlState, FeedChange } from "../state.ts";
 import { type Answered, answeredBy, candidatesFor, subjectsOf } from "./answered.ts";
-import { type Applied, appliedAt, sidecarText } from "./applied.ts";
+import { type Applied, type Wanted, appliedAt, sidecarText } from "./applied.ts";
 import { ConditionLog, type Finding } from "./condition-log.ts";
 import type { Prober } from "./prober.ts";
+import { Past } from "./past.ts";
+import type { Returning } from "./returning.ts";
 import { RevisionAges } from "./revision-ages.ts";
 import type { SidecarViews, Views } from "./sidecar-views.ts";
 
@@ -21,8 +23,6 @@ const LOOK_MS = 250;
 const RETELL_MS = 2_000;
 /** Another replica may have just made the sandbox. */
 const UNKNOWN_MS = 1_000;
-/** Sandboxes whose removal is remembered. */
-const REMOVED_KEPT = 10_000;
 
 /** Where the engine gets its knowledge from. */
 export interface ReadinessDeps {
@@ -33,28 +33,25 @@ export interface ReadinessDeps {
   readonly replica: string;
   /** Whether a replica lives: developers' machines are connected to one. */
   readonly lives: (replica: string) => boolean;
+  /** Whether sidecars may be missing of which nobody knows at the moment. */
+  readonly returning: Pick<Returning, "why">;
   /** When the sandbox is going to expire; undefined: never. */
   readonly expiry: (sandbox: SandboxResource) => { readonly expiresAt: Date; readonly warned: boolean } | undefined;
   /** When it last had traffic; undefined: none was seen. */
   readonly lastTraffic: (sandbox: string) => Date | undefined;
 }
 
-interface Removal {
-  readonly revision: number;
-  /** Services that it had. */
-  readonly services: readonly string[];
-}
-
 export class Readiness {
   readonly #deps: ReadinessDeps;
   readonly #conditions = new ConditionLog();
   readonly #ages = new RevisionAges();
-  readonly #removed = new Map<string, Removal>();
+  readonly #past = new Past();
   readonly #stop: () => void;
 
   constructor(deps: ReadinessDeps) {
     this.#deps = deps;
     this.#ages.heard(deps.state.revision);
+    this.#past.reset(deps.state.revision);
     this.#stop = deps.state.onChange((change) => this.#changed(change));
   }
 
@@ -125,8 +122,8 @@ export class Readiness {
   #readyNow(name: string, startMs: number): Look {
     const sandbox = this.#deps.state.find("sandbox", name);
     if (sandbox === undefined) {
-      const patient = performance.now() - startMs < UNKNOWN_MS && !this.#removed.has(name);
-      const message = `there is no sandbox ${name}${this.#removed.has(name) ? " any more" : ""}`;
+      const patient = performance.now() - startMs < UNKNOWN_MS && this.#past.removalOf(name) === undefined;
+      const message = `there is no sandbox ${name}${this.#past.removalOf(name) !== undefined ? " any more" : ""}`;
       return { outcome: patient ? undefined : { reached: false, message }, status: { conditions: [] } };
     }
     const status = this.#statusOf(sandbox, true);
@@ -143,8 +140,8 @@ export class Readiness {
       return { outcome: undefined, status: { conditions: this.#conditions.note(name, findings) } };
     }
     const now = views.now();
-    const { revision, services } = this.#removed.get(name) ?? { revision: state.revision, services: undefined };
-    const applied = appliedAt(now, revision, services, this.#ages.ageMs(revision), Date.now());
+    const { revision, services } = this.#past.removalOf(name) ?? { revision: state.revision, services: undefined };
+    const applied = this.#applied(now, { revision, services });
     const running = runningOf(now, name);
     const findings: Finding[] = [
       { ...appliedFinding(applied, revision), type: "Removed" },
@@ -166,8 +163,13 @@ export class Readiness {
     const { state, views, expiry, lastTraffic } = this.#deps;
     const { name, meta } = sandbox;
     const now = views.now();
-    const services = state.table.sandboxes.get(name)?.services.map(({ service }) => service);
-    const applied = appliedAt(now, meta.version, services, this.#ages.ageMs(meta.version), Date.now());
+    const applied = this.#applied(now, {
+      revision: meta.version,
+      services: this.#past.isKnown(meta)
+        ? state.table.sandboxes.get(name)?.services.map(({ service }) => service)
+        : undefined,
+      former: this.#past.formerOf(name),
+    });
     const answered = this.#answered(sandbox, now, patient);
     const ends = expiry(sandbox);
     const findings: Finding[] = [
@@ -182,6 +184,11 @@ export class Readiness {
       ...(ends === undefined ? {} : { expiresAt: ends.expiresAt.toISOString() }),
       ...(lastTraffic(name) === undefined ? {} : { lastTrafficAt: lastTraffic(name)?.toISOString() }),
     };
+  }
+
+  #applied(views: Views, wanted: Omit<Wanted, "ageMs">): Applied {
+    const ageMs = this.#ages.ageMs(wanted.revision);
+    return appliedAt(views, { ...wanted, ageMs }, Date.now(), this.#deps.returning.why());
   }
 
   #answered({ name, meta }: SandboxResource, views: Views, patient: boolean): Answered {
@@ -218,20 +225,11 @@ export class Readiness {
     ];
   }
 
-  #changed({ to, reset, sandboxes }: FeedChange): void {
-    this.#ages.heard(to);
-    for (const [name, { before, after }] of sandboxes) {
-      if (after !== undefined) this.#removed.delete(name);
-      else if (before !== undefined) {
-        this.#removed.set(name, { revision: to, services: before.services.map(({ service }) => service) });
-        this.#conditions.forget(name);
-      }
-    }
-    for (const name of this.#removed.keys()) {
-      if (this.#removed.size <= REMOVED_KEPT) break;
-      this.#removed.delete(name);
-    }
-    if (reset) this.#conditions.retain((name) => this.#deps.state.find("sandbox", name) !== undefined);
+  #changed(change: FeedChange): void {
+    this.#ages.heard(change.to);
+    this.#past.changed(change);
+    for (const [name, { after }] of change.sandboxes) if (after === undefined) this.#conditions.forget(name);
+    if (change.reset) this.#conditions.retain((name) => this.#deps.state.find("sandbox", name) !== undefined);
   }
 }
 
@@ -309,12 +307,21 @@ function expiringFinding(expiresAt: Date, { spec }: SandboxResource): Finding {
 }
 
 /** Where exchanges of a sandbox still run that is gone, as sentences. */
-function runningOf({ sidecars }: Views, name: string): string[] {
-  return sidecars.flatMap((one) => {
+function runningOf({ running }: Views, name: string): string[] {
+  const texts = (running.get(name) ?? []).map((one) => {
     const exchanges = one.busy.find(({ sandbox }) => sandbox === name)?.exchanges ?? 0;
-    if (exchanges === 0) return [];
-    return [`${exchanges === 1 ? "1 exchange is" : `${exchanges} exchanges are`} still running at ${sidecarText(one)}`];
+    const [are, were] = exchanges === 1 ? ["1 exchange is", "1 exchange was"] : plural(exchanges);
+    if (one.connected) return `${are} still running at ${sidecarText(one)}`;
+    return `${were} running at ${sidecarText(one)} when its connection broke; it is forgotten if it does not come back`;
   });
+  const crowded = (running.get("") ?? []).map(
+    (one) => `${sidecarText(one)} has exchanges of more deleted sandboxes than are kept; this may be one of them`,
+  );
+  return [...texts, ...crowded];
+}
+
+function plural(exchanges: number): readonly [string, string] {
+  return [`${exchanges} exchanges are`, `${exchanges} exchanges were`];
 }
 
 function textOf({ conditions }: SandboxStatus): string {

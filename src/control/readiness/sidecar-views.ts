@@ -5,6 +5,7 @@ import type { SidecarInfo, Sidecars } from "../feed/sidecars.ts";
 import type { Replicas } from "../replicas.ts";
 import type { ControlState } from "../state.ts";
 import type { Candidates } from "./answered.ts";
+import { Behind } from "./behind.ts";
 
 /** What one replica knows. */
 export interface ReplicaView {
@@ -25,12 +26,17 @@ export interface Views {
   /** Each process once, wherever it is connected. */
   readonly sidecars: readonly SidecarInfo[];
   /** Those that route and do not have everything that they are due: whoever is not here is current at any revision. */
-  readonly behind: readonly SidecarInfo[];
+  readonly behind: Behind;
   /** Those that can be asked to probe, by the service that they stand beside. */
   readonly probing: ReadonlyMap<string, readonly SidecarInfo[]>;
+  /** Of each sandbox of which exchanges run that the table does not have any more, where; "": of names that were too many. */
+  readonly running: ReadonlyMap<string, readonly SidecarInfo[]>;
   /** By service; filled in when somebody looks. */
   readonly candidates: Map<string, Candidates>;
 }
+
+/** Between two tellings, for each who listens: a look takes about a tenth of it. */
+const LISTENER_MS = 0.2;
 
 type OwnState = Pick<ControlState, "revision" | "onChange">;
 
@@ -44,6 +50,8 @@ export class SidecarViews {
   #others: readonly ReplicaView[] = [];
   #askedMs = Number.NEGATIVE_INFINITY;
   #asking: Promise<void> | undefined;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  #telling: NodeJS.Timeout | undefined;
 
   constructor(
     sidecars: Pick<Sidecars, "replica" | "list" | "onChange">,
@@ -89,6 +97,7 @@ export class SidecarViews {
 
   close(): void {
     for (const stop of this.#stops) stop();
+    clearTimeout(this.#telling);
     this.#listeners.clear();
   }
 
@@ -113,8 +122,18 @@ export class SidecarViews {
       .map(({ id }) => this.#others.find(({ replica }) => replica === id) ?? silent(id, "it has not been asked yet"));
   }
 
+  /** Tells it at once to a few, and to a thousand as often as they can look. */
   #changed(): void {
     this.#views = undefined;
+    if (this.#telling !== undefined) return;
+    const waitMs = this.#toldMs + this.#listeners.size * LISTENER_MS - performance.now();
+    if (waitMs < 1) return this.#tell();
+    this.#telling = setTimeout(() => this.#tell(), waitMs);
+  }
+
+  #tell(): void {
+    this.#telling = undefined;
+    this.#toldMs = performance.now();
     for (const listener of this.#listeners) listener();
   }
 }
@@ -146,8 +165,23 @@ function viewsOf(replicas: readonly ReplicaView[]): Views {
   return {
     replicas,
     sidecars,
-    behind: sidecars.filter((one) => one.routes && (!one.connected || one.appliedRevision < one.wantedRevision)),
+    behind: new Behind(
+      sidecars.filter((one) => one.routes && (!one.connected || one.appliedRevision < one.wantedRevision)),
+    ),
     probing,
+    running: runningOf(sidecars),
     candidates: new Map(),
   };
+}
+
+function runningOf(sidecars: readonly SidecarInfo[]): ReadonlyMap<string, readonly SidecarInfo[]> {
+  const running = new Map<string, SidecarInfo[]>();
+  for (const one of sidecars) {
+    for (const { sandbox } of one.busy) {
+      const known = running.get(sandbox);
+      if (known === undefined) running.set(sandbox, [one]);
+      else known.push(one);
+    }
+  }
+  return running;
 }

@@ -13,6 +13,7 @@ import { Traffic } from "../traffic.ts";
 import type { Writer } from "../writer.ts";
 import { Prober } from "./prober.ts";
 import { Readiness } from "./readiness.ts";
+import { Returning } from "./returning.ts";
 import { SidecarViews } from "./sidecar-views.ts";
 
 export interface StartReadinessDeps extends ReplicasOptions {
@@ -24,6 +25,8 @@ export interface StartReadinessDeps extends ReplicasOptions {
   readonly log: Log;
   /** `timeouts.probeMs`. */
   readonly probeMs: number;
+  /** `timeouts.disconnectedMs` */
+  readonly disconnectedMs: number;
 }
 
 /** The parts of `ApiBackend` that are answered from here, and what others of the process need. */
@@ -43,8 +46,9 @@ export interface RunningReadiness {
 
 /** Makes it, with what the store knows of traffic. */
 export async function startReadiness(deps: StartReadinessDeps): Promise<RunningReadiness> {
-  const { store, state, writer, sidecars, log, probeMs } = deps;
+  const { store, state, writer, sidecars, log, probeMs, disconnectedMs } = deps;
   const replicas = new Replicas(deps);
+  const returning = new Returning({ forMs: disconnectedMs, startRevision: state.revision, replicas });
   const views = new SidecarViews(sidecars, state, replicas);
   const prober = new Prober(askAnywhere(sidecars, replicas), probeMs);
   const traffic = new Traffic({ state, sidecars, store, log });
@@ -55,6 +59,7 @@ export async function startReadiness(deps: StartReadinessDeps): Promise<RunningR
     views,
     prober,
     replica: sidecars.replica,
+    returning,
     lives: (id) => replicas.lives(id),
     expiry: (sandbox) => expiry.endOf(sandbox),
     lastTraffic: (name) => dateOf(traffic.lastMs(name)),
@@ -82,6 +87,7 @@ export async function startReadiness(deps: StartReadinessDeps): Promise<RunningR
     },
     async close() {
       readiness.close();
+      returning.close();
       views.close();
       await expiry.close();
       await traffic.close();

@@ -133,10 +133,32 @@ export const sandboxSpecSchema = z
   })
   .describe("A named set of changed services.");
 
+/** Values of one label in a match. */
+const VALUES_MAX = 64;
+
+const wanted = z
+  .record(
+    z.string(),
+    z.union([
+      z.string(),
+      z
+        .array(z.string())
+        .min(1, "a list of values must not be empty")
+        .max(VALUES_MAX, `a label is compared with ${VALUES_MAX} values at most`),
+    ]),
+  )
+  .superRefine((value, context) => {
+    const entries = Object.entries(value);
+    if (entries.length > LABELS_MAX) {
+      context.addIssue({ code: "custom", path: [], message: `a match has at most ${LABELS_MAX} labels` });
+    }
+  })
+  .meta({ examples: [{ team: "shop", stage: ["review", "ready"] }] });
+
 const match = z
   .strictObject({
-    all: labels.optional().describe("All of these labels."),
-    any: labels.optional().describe("At least one of these labels."),
+    all: wanted.optional().describe("All of these labels; of several values of one label, any."),
+    any: wanted.optional().describe("At least one of these labels."),
   })
   .refine(({ all, any }) => Object.keys(all ?? {}).length + Object.keys(any ?? {}).length > 0, {
     message: "a match without labels would take nothing: write all: { team: shop }",
@@ -150,7 +172,6 @@ export const groupSpecSchema = z
     key: key("group"),
     sandboxes: z
       .array(z.string())
-      .min(1, "a group needs at least one sandbox; write match for one whose sandboxes come and go")
       .optional()
       .describe("Names of sandboxes; the first that has the service wins. Either this or `match`.")
       .meta({ examples: [["pr-7", "pr-9"]] }),

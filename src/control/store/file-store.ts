@@ -7,13 +7,15 @@
 //
 // Mechanism: one append-only log of records with checksums (file/record.ts), each synced before its commit resolves, all in
 // memory besides; when the log has grown a new one is begun with the contents and put in place by a rename. A copy of a
-// directory gets a `source` of its own when it is opened, because its revisions go another way from there.
+// directory gets a `source` of its own when it is opened, because its revisions go another way from there. So does one whose log is
+// not as it was left (file/left-log.ts): a backup may have been put over it.
 
 import { randomUUID } from "node:crypto";
 import type { AuditEntry, Resource } from "../resource.ts";
 import { Contents } from "./file/contents.ts";
 import { holdDirectory, said } from "./file/directory.ts";
 import type { HeldDirectory } from "./file/directory.ts";
+import { isAsLeft, noteLeft } from "./file/left-log.ts";
 import { loadLog } from "./file/load-log.ts";
 import { LogFile } from "./file/log-file.ts";
 import { LOG_FORMAT } from "./file/record.ts";
@@ -46,6 +48,8 @@ export class FileStore implements Store {
   #problem = "";
   #retry: NodeJS.Timeout | undefined;
   #renewedMs = -Infinity;
+  /** The log says of which history it is. */
+  #sourceWritten = true;
   #closed = false;
   /** What touches the log happens one after the other. */
   #last: Promise<unknown> = Promise.resolve();
@@ -76,17 +80,23 @@ export class FileStore implements Store {
     this.#held = held;
     this.#follower = follower;
     follower.reset(this.#contents.snapshot());
-    follower.reachable(true, "");
+    follower.reachable(this.#problem === "", this.#problem);
   }
 
-  /** A first log, or a new history for a copied directory. */
+  /** A first log, or a new history for a directory that was copied, or that a backup may have been copied to. */
   async #begin(log: LogFile, number: number, home: string): Promise<void> {
-    if (this.#contents.home === home) return;
+    const isCopy = this.#contents.home !== home;
+    if (!isCopy && (await isAsLeft(this.#path, number))) return;
     this.#contents.apply({ record: "source", source: randomUUID(), home });
     try {
       if (number === 0) await log.renew(this.#records());
       else await log.append({ record: "source", source: this.source, home });
     } catch (error) {
+      // What is there can be read on a full disk, too, under a name that lasts as long as this process.
+      if (!isCopy) {
+        this.#sourceWritten = false;
+        return this.#broken(error);
+      }
       throw new StoreUnusableError(
         `${this.#path} cannot be written: ${said(error)}; make room there, or name another directory with --store file:DIR`,
       );
@@ -133,6 +143,7 @@ export class FileStore implements Store {
     clearTimeout(this.#retry);
     await this.#last;
     await this.#log?.close();
+    if (this.#held !== undefined && this.#sourceWritten && this.#problem === "") await noteLeft(this.#path);
     this.#held?.release();
     this.#held = undefined;
   }

@@ -56,7 +56,7 @@ export function headOf(
         fields: [...own, carrier.kind === "header" ? [carrier.name, key] : ["tracestate", `${carrier.name}=${key}`]],
       };
     case "host":
-      return { authority: carrier.name.replace("{key}", key).replace("*", authority), path, fields: own };
+      return { authority: carrier.name.replace("{key}", () => key).replace("*", () => authority), path, fields: own };
   }
 }
 

@@ -5,14 +5,17 @@ const IDLE_MS = 10_000;
 /** Somebody who deletes a sandbox waits for its last exchange. */
 const BUSY_MS = 250;
 
-/** Tells the control plane what goes on, as long as it is connected: about every 10 s, and soon when `busy` changes. */
+/**
+ * Tells the control plane what goes on, as long as it is connected: at once when it has connected, be it nothing (what ran before the
+ * break may be over), then about every 10 s, and soon when `busy` changes.
+ */
 export class ActivityReports {
   readonly #questions: FeedQuestions;
   readonly #send: (activity: Activity) => void;
   #timer: NodeJS.Timeout | undefined = undefined;
   #running = false;
-  /** As it was told last on this stream. */
-  #busy: readonly Busy[] = [];
+  /** As it was told last on this stream; undefined: not yet. */
+  #busy: readonly Busy[] | undefined = undefined;
 
   constructor(questions: FeedQuestions, send: (activity: Activity) => void) {
     this.#questions = questions;
@@ -22,7 +25,7 @@ export class ActivityReports {
   /** A stream is there, which knows nothing yet. */
   start(): void {
     this.#running = true;
-    this.#busy = [];
+    this.#busy = undefined;
     this.report();
   }
 

@@ -14,5 +14,6 @@ try {
 }
 
 const { head, image } = partsOf(compileToAnswer(JSON.parse(await text(process.stdin)) as TableDocument));
-process.stdout.write(`${JSON.stringify(head)}\n`);
+const { user, system } = process.cpuUsage();
+process.stdout.write(`${JSON.stringify({ ...head, cpuMs: Math.round((user + system) / 1000) })}\n`);
 process.stdout.write(image);

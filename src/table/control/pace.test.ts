@@ -10,7 +10,7 @@ test("however fast changes pour in, a fifth of the time is spent on loads", () =
   while (nowMs < 100_000) {
     nowMs += pace.waitMs(nowMs);
     const tookMs = 30 + (loads % 7) * 20;
-    pace.loaded(nowMs, nowMs + tookMs);
+    pace.loaded(nowMs + tookMs, tookMs);
     nowMs += tookMs;
     busyMs += tookMs;
     loads++;
@@ -22,7 +22,7 @@ test("however fast changes pour in, a fifth of the time is spent on loads", () =
 test("a load after a pause does not wait", () => {
   const pace = new Pace();
   expect(pace.waitMs(0)).toBe(0);
-  pace.loaded(0, 100);
+  pace.loaded(100, 100);
   expect([pace.waitMs(100), pace.waitMs(300), pace.waitMs(500), pace.waitMs(1000)]).toEqual([400, 200, 0, 0]);
 });
 

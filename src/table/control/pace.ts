@@ -2,15 +2,15 @@
 const PARTS = 5;
 
 /**
- * Keeps loading from taking more than a fifth of the time when changes pour in: after a load of T ms the next one begins no
- * earlier than 4 T ms after its end. What arrives meanwhile is loaded together.
+ * Keeps loading from taking more than a fifth of a processor when changes pour in: after a load that took T ms of it the next one
+ * begins no earlier than 4 T ms after its end. What arrives meanwhile is loaded together.
  */
 export class Pace {
   #readyAtMs = -Infinity;
 
-  /** A load has ended. Times on one monotonic clock. */
-  loaded(startedMs: number, endedMs: number): void {
-    this.#readyAtMs = endedMs + (PARTS - 1) * Math.max(0, endedMs - startedMs);
+  /** A load has ended, at a time of a monotonic clock. */
+  loaded(endedMs: number, tookMs: number): void {
+    this.#readyAtMs = endedMs + (PARTS - 1) * Math.max(0, tookMs);
   }
 
   /** How long the next load has to wait. */

@@ -213,10 +213,6 @@ function readLease(reader: Reader, end: number): Lease {
   return { id, ttlSeconds };
 }
 
-function readNothing(reader: Reader, end: number): void {
-  eachField(reader, end, () => false);
-}
-
 export const range = method("KV/Range", writeRange, readRange);
 export const txn = method("KV/Txn", writeTxn, readTxn);
 
@@ -243,8 +239,6 @@ export const leaseGrant = method(
 
 /** A stream of etcd's; with one request and one answer it is the same on the wire as a call. `ttlSeconds` 0: it has expired. */
 export const leaseKeepAlive = method("Lease/LeaseKeepAlive", (writer, id: number) => int(writer, 1, id), readLease);
-
-export const leaseRevoke = method("Lease/LeaseRevoke", (writer, id: number) => int(writer, 1, id), readNothing);
 
 export const authenticate = method(
   "Auth/Authenticate",
