@@ -176,7 +176,8 @@ function wrongValue(path: Path, values: readonly string[], context: Context): Fi
 function outOfRange(path: Path, issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, context: Context): Finding {
   const name = fieldName(path);
   if (issue.origin === "array" || issue.origin === "string") {
-    return { place: valueAt(...path), message: `${name} is empty`, why: issue.message };
+    const what = issue.code === "too_small" ? "is empty" : "is too long";
+    return { place: valueAt(...path), message: `${name} ${what}`, why: issue.message };
   }
   const schema = schemaAt(context.schema, path);
   return {

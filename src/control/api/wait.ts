@@ -9,12 +9,15 @@ import { badQuery } from "../../admin/query.ts";
 import type { Query } from "../../admin/query.ts";
 import type { Asked, StreamAnswer } from "../../admin/route.ts";
 import { notFound } from "../plans.ts";
+import type { ControlState } from "../state.ts";
 import { refusalAnswer } from "./answers.ts";
 import type { WaitEvent } from "./backend.ts";
 import type { ApiCall, ApiParameter } from "./route.ts";
 
 const WITHIN_MS = 60_000;
 const WITHIN_MS_MAX = 3_600_000;
+/** Replicas hear of commits within milliseconds, but for a moment after etcd was away. */
+const HEARD_MS = 1_000;
 /** Between signs of life: below the 30 to 60 s after which what stands between two parties takes silence for death. */
 const BEAT_MS = 15_000;
 
@@ -32,7 +35,11 @@ export const waitParameters: readonly ApiParameter[] = [
 ];
 
 /** `progress` events, and one `done` at the end. */
-export function waitAnswer({ backend, waits }: ApiCall, query: Query, { path }: Asked): Answer | StreamAnswer {
+export async function waitAnswer(
+  { backend, waits }: ApiCall,
+  query: Query,
+  { path }: Asked,
+): Promise<Answer | StreamAnswer> {
   const name = path.get("name") ?? "";
   const what = query.get("for")?.[0] ?? "ready";
   if (what !== "ready" && what !== "deleted") {
@@ -46,7 +53,7 @@ export function waitAnswer({ backend, waits }: ApiCall, query: Query, { path }: 
       waitParameters,
     );
   }
-  if (what === "ready" && backend.state.find("sandbox", name) === undefined) {
+  if (what === "ready" && !(await isThereSoon(backend.state, name))) {
     return refusalAnswer(notFound(backend.state, "sandbox", name));
   }
   const { waitsMax } = backend.limits;
@@ -98,4 +105,17 @@ async function tell(
   } finally {
     clearInterval(beat);
   }
+}
+
+/** Another replica may have just made it, of which this one is about to hear. */
+async function isThereSoon(state: ControlState, name: string): Promise<boolean> {
+  const isThere = (): boolean => state.find("sandbox", name) !== undefined;
+  if (isThere()) return true;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, HEARD_MS);
+  const off = state.onChange(() => isThere() && resolve());
+  await promise;
+  clearTimeout(timer);
+  off();
+  return isThere();
 }

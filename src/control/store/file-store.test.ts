@@ -313,5 +313,6 @@ describe("the directory", () => {
       "cannot be made: ENOTDIR: not a directory; name one",
     );
     expect(await whatOpens(join(path, "file"))).toContain("cannot be made: EEXIST");
+    expect(await whatOpens("/proc/none/of/these")).toContain("cannot be made: ENOENT");
   });
 });

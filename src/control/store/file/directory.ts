@@ -4,10 +4,10 @@
 // containers that share a volume, which a process id in a file does not. Node has no call for such a lock; its SQLite has.
 // `owner` says who holds it, for the message to others.
 
-import { accessSync, constants, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { StoreUnusableError } from "../store.ts";
 
@@ -21,10 +21,23 @@ export interface HeldDirectory {
   release(): void;
 }
 
+/** With the directories above it. Not by Node's `recursive`, which tries for ever where the kernel says ENOENT, as in /proc. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && statSync(path).isDirectory()) return;
+    if (code !== "ENOENT" || existsSync(dirname(path))) throw error;
+    makeDirectory(dirname(path));
+    mkdirSync(path, { mode: 0o700 });
+  }
+}
+
 /** Makes the directory if need be and holds it. Throws `StoreUnusableError`. */
 export function holdDirectory(path: string): HeldDirectory {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
   } catch (error) {
     throw new StoreUnusableError(
       `the directory ${path} cannot be made: ${said(error)}; name one that this user may write, with --store file:DIR`,
