@@ -1,5 +1,7 @@
 // Replicas of the control plane and sidecars as processes of their own, which can be killed, stopped and cut off, and callers that
 // ask the sidecars all the time and know which answer is right.
+//
+// Long because replica, sidecar, forwarder and callers are of use only together.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -49,7 +51,7 @@ export async function folder(): Promise<string> {
 let nextPort = 21_000 + (process.pid % 300) * 20;
 
 /** A port that nobody has now. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   for (;;) {
     const port = nextPort++;
     const server = createTcpServer();
@@ -430,7 +432,8 @@ export class Callers {
         this.count++;
         // What was right when it was sent, or is now.
         const right = [...(before.get(key) ?? []), ...(this.#right().get(key) ?? [])];
-        if (!right.includes(said)) this.wrong.push(`${new Date().toISOString()} ${key}: ${said}, not ${right.join("|")}`);
+        if (!right.includes(said))
+          this.wrong.push(`${new Date().toISOString()} ${key}: ${said}, not ${right.join("|")}`);
       }
       await pause(pauseMs);
     }

@@ -1,12 +1,27 @@
 // The control plane end to end while its parts are killed, stopped and cut off: real replicas on real etcd, real sidecars with
 // requests all the time, and people who write at both replicas. Not part of `npm test`: it needs etcd (Debian: etcd-server and
 // etcd-client), and root for network namespaces (iproute2, iptables).
-import { cp, rm } from "node:fs/promises";
+//
+// Long because each fault needs a world of its own.
+import { execFile } from "node:child_process";
+import { cp, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { startEtcd } from "../support/etcd.ts";
 import { makeIslands } from "../support/etcd-islands.ts";
-import { Callers, Forwarder, ReplicaProcess, SidecarProcess, folder, startApp, until } from "../support/replica-world.ts";
+import {
+  Callers,
+  Forwarder,
+  ReplicaProcess,
+  SidecarProcess,
+  folder,
+  startApp,
+  until,
+} from "../support/replica-world.ts";
+
+const run = promisify(execFile);
 
 interface AuditLine {
   readonly revision: number;
@@ -62,7 +77,10 @@ async function expectTrue(replicas: readonly ReplicaProcess[], people: readonly 
   if (first === undefined) throw new Error("a replica");
   const names = await sandboxNames(first);
   for (const other of replicas.slice(1)) {
-    await until("the replicas have the same", async () => (await sandboxNames(other)).join() === (await sandboxNames(first)).join());
+    await until(
+      "the replicas have the same",
+      async () => (await sandboxNames(other)).join() === (await sandboxNames(first)).join(),
+    );
   }
   for (const { acknowledged, refused } of people) {
     expect(acknowledged.filter((name) => !names.includes(name))).toEqual([]);
@@ -73,7 +91,11 @@ async function expectTrue(replicas: readonly ReplicaProcess[], people: readonly 
   for (const name of names) expect(made.map((one) => one.name)).toContain(name);
 }
 
-async function untilSameTable(replica: ReplicaProcess, sidecars: readonly SidecarProcess[], withinMs = 40_000): Promise<void> {
+async function untilSameTable(
+  replica: ReplicaProcess,
+  sidecars: readonly SidecarProcess[],
+  withinMs = 40_000,
+): Promise<void> {
   const { revision } = await replica.send("GET", "/v1/sandboxes?limit=1");
   await until(
     `all sidecars have revision ${String(revision)}`,
@@ -116,9 +138,9 @@ describe("two replicas on three members of etcd", () => {
     await pause(1500);
     // Its sidecars are at the other one now and go on from where they were.
     await untilSameTable(b, [sidecars[2] as SidecarProcess]);
-    expect(await b.metric("sidelane_control_streams_resumed_total")).toBeGreaterThanOrEqual(0);
     await b.send("POST", "/v1/sandboxes", { name: "meanwhile", services: { checkout: [app] } });
-    expect(await b.wait("meanwhile", "ready")).toMatchObject({ data: { reached: true } });
+    // Not before it is certain that nobody follows the one that is gone.
+    expect((await b.wait("meanwhile", "ready", 45_000)).data).toMatchObject({ reached: true });
     right.set("meanwhile", ["app"]);
     await a.start();
 
@@ -132,7 +154,9 @@ describe("two replicas on three members of etcd", () => {
     stopped.signal("SIGCONT");
 
     const before = people.map(({ acknowledged }) => acknowledged.length);
-    await until("they go on", () => people.every(({ acknowledged }, at) => acknowledged.length > (before[at] ?? 0) + 5));
+    await until("they go on", () =>
+      people.every(({ acknowledged }, at) => acknowledged.length > (before[at] ?? 0) + 5),
+    );
     for (const one of people) await one.stop();
     await expectTrue([a, b], people);
     await untilSameTable(a, sidecars);
@@ -240,4 +264,171 @@ describe("one replica on a directory", () => {
     expect(await exchange).toBe("app");
     expect(await waiting).toMatchObject({ data: { reached: true } });
   });
+
+  test("a backup put back over the same directory: sidecars take the older table", async () => {
+    const directory = await folder();
+    const backup = await folder();
+    const control = await ReplicaProcess.start(`file:${directory}`);
+    const [baseline, app] = [await startApp("baseline"), await startApp("app")];
+    await control.send("POST", "/v1/services", { name: "checkout" });
+    await control.send("POST", "/v1/sandboxes", { name: "old", services: { checkout: [app] } });
+    const sidecars = [
+      await SidecarProcess.start({ control: control.feed, target: baseline }),
+      await SidecarProcess.start({ control: control.feed, target: baseline, services: ["checkout"] }),
+    ];
+    await cp(directory, backup, { recursive: true });
+    for (let i = 0; i < 5; i++) {
+      await control.send("POST", "/v1/sandboxes", { name: `new${i}`, services: { checkout: [app] } });
+    }
+    await control.send("DELETE", "/v1/sandboxes/old");
+    await untilSameTable(control, sidecars);
+    const callers = new Callers([], () => new Map());
+    const [one] = sidecars as [SidecarProcess];
+    expect(await callers.get(one, "new0")).toBe("app");
+    await control.kill();
+    // In place, as people do: the same files, the same lock.
+    await run("cp", ["-a", `${backup}/.`, directory]);
+    await control.start();
+    for (const sidecar of sidecars) {
+      await until("the restored table is in use", async () => (await callers.get(sidecar, "old")) === "app", 45_000);
+      expect(await callers.get(sidecar, "new0")).toBe("baseline");
+    }
+    // And what is written then, up to revisions that there were before.
+    for (let i = 0; i < 8; i++) {
+      await control.send("POST", "/v1/sandboxes", { name: `other${i}`, services: { checkout: [app] } });
+    }
+    await untilSameTable(control, sidecars);
+    for (const sidecar of sidecars) {
+      expect(await callers.get(sidecar, "other7")).toBe("app");
+      expect(await callers.get(sidecar, "new0")).toBe("baseline");
+      expect(await callers.get(sidecar, "old")).toBe("app");
+    }
+  }, 90_000);
+
+  test("disks that are full: of the store, and of a sidecar's kept table", async () => {
+    const disk = await folder();
+    await run("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]).catch((error: unknown) => {
+      throw new Error("tmpfs cannot be mounted here: this test needs root (CAP_SYS_ADMIN)", { cause: error });
+    });
+    onTestFinished(async () => void (await run("umount", ["-l", disk])));
+    const control = await ReplicaProcess.start(`file:${join(disk, "store")}`);
+    const [baseline, app] = [await startApp("baseline"), await startApp("app")];
+    await control.send("POST", "/v1/services", { name: "checkout" });
+    const keep = join(disk, "kept.json");
+    const sidecar = await SidecarProcess.start({ control: control.feed, target: baseline, keep });
+    const somebody = new Callers([sidecar], () => new Map([["a", ["app", "baseline"]]]));
+    await control.send("POST", "/v1/sandboxes", { name: "a", services: { checkout: [app] } });
+    await untilSameTable(control, [sidecar]);
+    await writeFile(join(disk, "ballast"), Buffer.alloc(2 * 1024 * 1024)).catch(() => {});
+    let refused = { status: 201, body: {} as Readonly<Record<string, unknown>> };
+    for (let i = 0; i < 50 && refused.status === 201; i++) {
+      refused = await control.ask("POST", "/v1/sandboxes", { name: `b${i}`, services: { checkout: [app] } });
+    }
+    expect(refused).toMatchObject({
+      status: 503,
+      body: { detail: expect.stringMatching(/cannot be written: ENOSPC/u) },
+    });
+    expect(await control.ask("GET", "/v1/sandboxes/a")).toMatchObject({ status: 200 });
+    await untilSameTable(control, [sidecar]);
+    expect(await somebody.get(sidecar, "a")).toBe("app");
+    await rm(join(disk, "ballast"));
+    await until(
+      "writing works again",
+      async () => {
+        const answer = await control.ask("PUT", "/v1/sandboxes/after", { services: { checkout: [app] } });
+        return answer.status < 300;
+      },
+      10_000,
+    );
+    await untilSameTable(control, [sidecar]);
+    expect(await somebody.get(sidecar, "after")).toBe("app");
+    await control.kill();
+    await sidecar.kill();
+    // Both start from what they have: the sidecar first, without its control plane.
+    await sidecar.start();
+    await until("the kept table is the last", async () => (await somebody.get(sidecar, "after")) === "app", 5000);
+    await control.start();
+    await untilSameTable(control, [sidecar]);
+    await somebody.stop();
+    expect(somebody.wrong.filter((text) => !text.includes("error"))).toEqual([]);
+  }, 90_000);
+
+  test("a backup put back while sidecars are away, and written to beyond the revision that they have", async () => {
+    const directory = await folder();
+    const backup = await folder();
+    const control = await ReplicaProcess.start(`file:${directory}`);
+    const via = await Forwarder.start(control.feed);
+    const [baseline, app] = [await startApp("baseline"), await startApp("app")];
+    await control.send("POST", "/v1/services", { name: "checkout" });
+    await cp(directory, backup, { recursive: true });
+    const sidecar = await SidecarProcess.start({ control: via.address, target: baseline });
+    for (let i = 0; i < 3; i++) {
+      await control.send("POST", "/v1/sandboxes", { name: `new${i}`, services: { checkout: [app] } });
+    }
+    await untilSameTable(control, [sidecar]);
+    via.targets = ["127.0.0.1:1"];
+    await control.kill();
+    await run("cp", ["-a", `${backup}/.`, directory]);
+    await control.start();
+    for (let i = 0; i < 5; i++) {
+      await control.send("POST", "/v1/sandboxes", { name: `later${i}`, services: { checkout: [app] } });
+    }
+    via.targets = [control.feed];
+    await untilSameTable(control, [sidecar]);
+    const callers = new Callers([], () => new Map());
+    expect(await callers.get(sidecar, "later0")).toBe("app");
+    expect(await callers.get(sidecar, "new0")).toBe("baseline");
+  });
+});
+
+describe("etcd", () => {
+  test("is down for a while, and then loses everything", async () => {
+    const etcd = await startEtcd({ members: 3 });
+    const store = `etcd://${etcd.endpoints}/sidelane`;
+    const [a, b] = [await ReplicaProcess.start(store), await ReplicaProcess.start(store)];
+    const [baseline, app] = [await startApp("baseline"), await startApp("app")];
+    await a.send("POST", "/v1/services", { name: "checkout" });
+    await a.send("POST", "/v1/sandboxes", { name: "old", services: { checkout: [app] } });
+    const sidecars = [
+      await SidecarProcess.start({ control: a.feed, target: baseline }),
+      await SidecarProcess.start({ control: b.feed, target: baseline }),
+    ];
+    await untilSameTable(a, sidecars);
+    const right = new Map<string, readonly string[]>([["old", ["app"]]]);
+    const callers = new Callers(sidecars, () => right);
+    for (const member of etcd.members) await member.kill();
+    expect(await b.ask("DELETE", "/v1/sandboxes/old")).toMatchObject({ status: 503 });
+    // A sidecar that is new gets its table all the same.
+    const third = await SidecarProcess.start({ control: b.feed, target: baseline });
+    expect(await callers.get(third, "old")).toBe("app");
+    expect(await a.ask("GET", "/v1/sandboxes/old")).toMatchObject({ status: 200 });
+    await Promise.all(etcd.members.map((member) => member.start()));
+    await until(
+      "it can be written",
+      async () => (await b.ask("PUT", "/v1/sandboxes/new", { services: { checkout: [app] } })).status < 300,
+    );
+    const everybody = [...sidecars, third];
+    await until("both know of it", async () => (await a.ask("GET", "/v1/sandboxes/new")).status === 200);
+    expect(await a.wait("new", "ready")).toMatchObject({ data: { reached: true } });
+    for (const one of everybody) expect(await callers.get(one, "new")).toBe("app");
+
+    for (const member of etcd.members) await member.kill();
+    await Promise.all(etcd.members.map((member) => member.forget()));
+    right.set("old", ["app", "baseline"]);
+    await Promise.all(etcd.members.map((member) => member.start()));
+    for (const replica of [a, b]) {
+      await until("it is noticed", async () => (await replica.ask("GET", "/v1/sandboxes/old")).status === 404);
+    }
+    await until("it can be written", async () => (await a.ask("PUT", "/v1/services/checkout", {})).status < 300);
+    await b.send("POST", "/v1/sandboxes", { name: "later", services: { checkout: [app] } });
+    expect(await a.wait("later", "ready")).toMatchObject({ data: { reached: true } });
+    expect(await b.wait("later", "ready")).toMatchObject({ data: { reached: true } });
+    await untilSameTable(a, everybody);
+    for (const one of everybody) {
+      expect(await callers.get(one, "later")).toBe("app");
+      expect(await callers.get(one, "old")).toBe("baseline");
+    }
+    await callers.stop();
+    expect(callers.wrong).toEqual([]);
+  }, 90_000);
 });

@@ -8,7 +8,7 @@ import { ScopeView, scoped } from "../../feed/scope.ts";
 import type { History, Past } from "./history.ts";
 
 /** Of one message; a whole table comes in as many as it takes. */
-export const PART_BYTES_MAX = 256 * 1024;
+const PART_BYTES_MAX = 256 * 1024;
 /** Deltas that are kept, of streams that are behind by different revisions. */
 const DELTAS_MAX = 64;
 /** A whole table is kept while sidecars come; memory is not for those that came long ago. */

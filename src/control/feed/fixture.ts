@@ -32,7 +32,7 @@ import { Sidecars } from "./sidecars.ts";
 export const everything: Scope = { services: [], names: false };
 const asBuffer = (bytes: Buffer): Buffer => bytes;
 
-export const anybody: Authority = { identify: () => ({ name: "anonymous", role: "editor", replica: false }) };
+const anybody: Authority = { identify: () => ({ name: "anonymous", role: "editor", replica: false }) };
 
 /** A control plane without a store. */
 export class TestControl {

@@ -14,7 +14,7 @@ export interface HistoryLimits {
 }
 
 /** At five changes a second, what a sidecar may miss in almost an hour. */
-export const historyLimits: HistoryLimits = { revisionsMax: 16_384, bytesMax: 32 * 1024 * 1024 };
+const historyLimits: HistoryLimits = { revisionsMax: 16_384, bytesMax: 32 * 1024 * 1024 };
 
 /** How the table went from an older one to the present. */
 export interface Past {

@@ -11,7 +11,7 @@ import type { Activity, AnswerBody, Applied, Busy, Hello, QuestionBody, Scope } 
 import { scopeLength } from "./hello.ts";
 
 /** How long a sidecar whose stream broke counts as behind: it may be about to come back. */
-export const GONE_AFTER_MS = 15_000;
+const GONE_AFTER_MS = 15_000;
 /** Applied and Activity arrive by the thousand; who follows them looks at all of them at once. */
 const SETTLE_MS = 20;
 /** Per sidecar: questions without an answer. */

@@ -36,6 +36,8 @@ export function subjectsOf(
 export interface Candidates {
   /** Best first: sidecars of the service itself, else those of others that call it; none that lacks a revision. */
   readonly ready: readonly SidecarInfo[];
+  /** Those that lack some revision, the one that lacks least first: while people write all the time, all do. */
+  readonly late: readonly SidecarInfo[];
   /** Whether there are any, with or without the newest table. */
   readonly any: boolean;
 }
@@ -53,10 +55,18 @@ export function candidatesFor(views: Views, service: string, ownReplica: string)
       all.filter((one) => !views.behind.sidecars.has(one)),
       ownReplica,
     ),
+    late: all.filter((one) => views.behind.sidecars.has(one)).toSorted((a, b) => b.appliedRevision - a.appliedRevision),
     any: all.length > 0,
   };
   views.candidates.set(service, found);
   return found;
+}
+
+/** Of the candidates those that have a revision. */
+export function withRevision({ ready, late }: Candidates, revision: number): readonly SidecarInfo[] {
+  if (ready.length > 0) return ready;
+  const lacking = late.findIndex(({ appliedRevision }) => appliedRevision < revision);
+  return lacking === -1 ? late : late.slice(0, lacking);
 }
 
 function nearest(sidecars: readonly SidecarInfo[], ownReplica: string): readonly SidecarInfo[] {

@@ -7,7 +7,7 @@
 import type { Condition, SandboxStatus, WaitEvent } from "../api/backend.ts";
 import type { ProbeSpec, SandboxResource } from "../resource.ts";
 import type { ControlState, FeedChange } from "../state.ts";
-import { type Answered, answeredBy, candidatesFor, subjectsOf } from "./answered.ts";
+import { type Answered, answeredBy, candidatesFor, subjectsOf, withRevision } from "./answered.ts";
 import { type Applied, type Wanted, appliedAt, sidecarText } from "./applied.ts";
 import { ConditionLog, type Finding } from "./condition-log.ts";
 import type { Prober } from "./prober.ts";
@@ -200,9 +200,10 @@ export class Readiness {
     // Their sidecars lack it, and do not know yet that they are behind.
     const older = new Set(views.replicas.flatMap((one) => (one.revision < meta.version ? [one.replica] : [])));
     const parts = subjects.map((subject) => {
-      const { ready, any } = candidatesFor(views, subject.probe.service, replica);
-      const candidates = older.size === 0 ? ready : ready.filter((one) => !older.has(one.replica));
-      return { subject, outcome: prober.look(subject, candidates, patient), canBeAsked: any };
+      const found = candidatesFor(views, subject.probe.service, replica);
+      const able = withRevision(found, meta.version);
+      const candidates = older.size === 0 ? able : able.filter((one) => !older.has(one.replica));
+      return { subject, outcome: prober.look(subject, candidates, patient), canBeAsked: found.any };
     });
     return answeredBy(parts);
   }
