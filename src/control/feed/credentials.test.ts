@@ -46,6 +46,20 @@ test("a token decides who may follow", async () => {
   expect(control.server.stats.ends.refused).toBe(2);
 });
 
+test.each([
+  ["viewer", false],
+  ["sidecar", true],
+  ["editor", true],
+] as const)("a token of a %s may follow: %s", async (role, may) => {
+  control = await TestControl.start({ auth: { identify: () => ({ name: "grafana", role, replica: false }) } });
+  const sidecar = control.follow({}, { bearer: "token" });
+  if (may) return sidecar.untilRevision(1);
+  const { code, details } = await sidecar.untilEnded();
+  expect(code).toBe(status.PERMISSION_DENIED);
+  expect(details).toContain("grafana has the role viewer, which may read but not follow the table");
+  expect(control.sidecars.list()).toEqual([]);
+});
+
 test("a token that is taken back ends the streams that came with it", async () => {
   const auth = new Names();
   control = await TestControl.start({ auth, times: { authoriseMs: 20 } });

@@ -34,6 +34,8 @@ function addSandbox(name: string, service: string): number {
   return control.commit([sandboxResource(name, { services: { [service]: ["10.0.1.1:80"] } })]);
 }
 
+const longNames = Array.from({ length: 1100 }, (_, n) => `${n}`.padStart(250, "s"));
+
 describe("a sidecar that follows", () => {
   test("begins with the whole table, and is told each change", async () => {
     await start();
@@ -225,6 +227,7 @@ describe("a peer that", () => {
     ["a long name", { version: "1".repeat(300) }, "hello.version"],
     ["an empty name in the scope", { scope: { services: [""], names: false } }, "hello.scope.services"],
     ["too many services", { scope: { services: Array.from({ length: 10_001 }, String), names: false } }, "10001"],
+    ["a scope that is too long", { scope: { services: longNames, names: false } }, "longer than 262144 characters"],
   ])("says hello with %s is told what is wrong", async (_, hello, what) => {
     await start();
     const ended = await control.follow(hello).untilEnded();

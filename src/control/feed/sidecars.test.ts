@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Activity, AnswerBody, QuestionBody } from "../../feed/messages.ts";
 import { sandboxResource, serviceResource } from "../fixture.ts";
-import { TestControl, type TestSidecar } from "./fixture.ts";
-import type { SidecarInfo } from "./sidecars.ts";
+import { TestControl, type TestSidecar, aHello } from "./fixture.ts";
+import { type SidecarInfo, Sidecars } from "./sidecars.ts";
 
 let control: TestControl;
 beforeEach(async () => {
@@ -202,4 +202,56 @@ test("what goes on is told to those who listen, until they stop", async () => {
   sidecar.send({ kind: "activity", activity: { used: [], busy: [] } });
   await seen(() => infoOf(sidecar).busy.length === 0);
   expect(heard).toHaveLength(1);
+});
+
+describe("what a sidecar tells", () => {
+  test("of exchanges holds over a break, until the next stream tells anew", async () => {
+    const sidecar = await joined(control.follow({ instance: "same" }));
+    const busy = [{ sandbox: "pr-7", exchanges: 3 }];
+    sidecar.send({ kind: "activity", activity: { used: [], busy } });
+    await seen(() => control.sidecars.find("same")?.busy.length === 1);
+    sidecar.close();
+    await seen(() => control.sidecars.find("same")?.connected === false);
+    expect(control.sidecars.find("same")?.busy).toEqual(busy);
+    const again = await joined(control.follow({ instance: "same" }));
+    expect(control.sidecars.find("same")).toMatchObject({ connected: true, busy });
+    again.send({ kind: "activity", activity: { used: [], busy: [] } });
+    await seen(() => control.sidecars.find("same")?.busy.length === 0);
+  });
+
+  test("is kept up to a bound, and what is beyond it is still said to run", async () => {
+    const sidecar = await joined(control.follow({}, { acks: false }));
+    const busy = Array.from({ length: 1500 }, (_, n) => ({
+      sandbox: n === 0 ? "x".repeat(300) : `pr-${n}`,
+      exchanges: 2,
+    }));
+    sidecar.send({ kind: "activity", activity: { used: [], busy: [...busy, { sandbox: "idle", exchanges: 0 }] } });
+    await seen(() => infoOf(sidecar).busy.length > 0);
+    expect(infoOf(sidecar).busy).toHaveLength(1001);
+    expect(infoOf(sidecar).busy.at(-1)).toEqual({ sandbox: "", exchanges: 1000 });
+    applied(
+      sidecar,
+      2,
+      "e".repeat(5000),
+      Array.from({ length: 50 }, () => "p".repeat(5000)),
+    );
+    await seen(() => infoOf(sidecar).error !== "");
+    const { error, problems } = infoOf(sidecar);
+    expect([error.length, problems.length, problems[0]?.length]).toEqual([1001, 20, 1001]);
+  });
+
+  test("is kept of so many that broke off, the last ones", () => {
+    const stream = { wantedRevision: 0, ask: () => {}, replaced: () => {} };
+    const sidecars = new Sidecars("r1");
+    onTestFinished(() => sidecars.close());
+    const services = Array.from({ length: 1000 }, (_, n) => `${n}`.padStart(250, "s"));
+    for (let n = 0; n < 200; n++) {
+      const hello = { ...aHello, instance: `i-${n}`, scope: { services, names: false } };
+      sidecars.join(hello, 0, stream).left(false);
+    }
+    const kept = sidecars.list().map(({ instance }) => instance);
+    expect(kept.length).toBeLessThan(150);
+    expect(kept.length).toBeGreaterThan(50);
+    expect(kept.at(-1)).toBe("i-199");
+  });
 });

@@ -1,3 +1,5 @@
+// Long because the conditions of one sandbox are told from each other by one set of sidecars.
+
 import { describe, expect, test } from "vitest";
 import type { AnswerBody } from "../../feed/messages.ts";
 import type { SidecarInfo } from "../feed/sidecars.ts";
@@ -155,6 +157,16 @@ describe("who is behind", () => {
     expect(applied).toBe(
       "false SidecarsBehind: the sidecar of checkout on checkout-host has not acknowledged revision 2 yet; it has 1 (2 processes)",
     );
+  });
+
+  test("of five thousand a few are looked at, for each of ten thousand sandboxes", () => {
+    const infos = Array.from({ length: 5000 }, (_, n) =>
+      sidecarInfo({ instance: `c-${n}`, host: `web-${n}`, appliedRevision: 0, wantedRevision: 2 }),
+    );
+    const world = worldWith(...infos);
+    expect(world.conditions("pr-7")["Applied"]).toMatch(/on web-4 .*; and 4995 more$/u);
+    const wanted = { revision: 2, services: ["checkout"], ageMs: 0 };
+    expect(world.views.now().behind.late(2, wanted.services).first(20)).toHaveLength(20);
   });
 
   test("of very many the first are named", () => {
@@ -324,6 +336,21 @@ describe("deleted", () => {
     expect(last(await world.wait("pr-7", "deleted", 50))).toMatchObject({
       reached: false,
       message: "the sandbox pr-7 is not deleted after 0 s: the sandbox pr-7 has not been deleted",
+    });
+  });
+
+  test("not while exchanges ran at a sidecar whose connection broke, or of more sandboxes than are known by name", async () => {
+    const world = worldWith(sidecarInfo());
+    world.remove({ kind: "sandbox", name: "pr-7" });
+    world.sidecars(sidecarInfo({ connected: false, busy: [{ sandbox: "pr-7", exchanges: 2 }] }));
+    expect(last(await world.wait("pr-7", "deleted", 50))).toMatchObject({
+      reached: false,
+      message: expect.stringContaining("2 exchanges were running at the sidecar of checkout on checkout-host when its"),
+    });
+    world.sidecars(sidecarInfo({ busy: [{ sandbox: "", exchanges: 9 }] }));
+    expect(last(await world.wait("pr-7", "deleted", 50))).toMatchObject({
+      reached: false,
+      message: expect.stringContaining("this may be one of them"),
     });
   });
 
