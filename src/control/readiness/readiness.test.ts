@@ -354,6 +354,16 @@ describe("deleted", () => {
     });
   });
 
+  test("not while another replica does not say what its sidecars have, nor before it was asked", async () => {
+    const world = worldWith(sidecarInfo());
+    world.others.set("r-2", { replica: "r-2", why: "no answer in time" });
+    world.remove({ kind: "sandbox", name: "pr-7" });
+    const events = await world.wait("pr-7", "deleted", 100);
+    expect(last(events)).toMatchObject({ reached: false, message: expect.stringContaining("r-2") });
+    world.others.set("r-2", { replica: "r-2", answer: { revision: world.state.revision, sidecars: [] } });
+    expect(last(await world.wait("pr-7", "deleted", 5000))).toMatchObject({ reached: true });
+  });
+
   test("later changes do not keep it: only the revision that removed it counts", async () => {
     const world = worldWith(sidecarInfo());
     world.remove({ kind: "sandbox", name: "pr-7" });
