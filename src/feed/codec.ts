@@ -24,32 +24,14 @@ import type {
   Scope,
   Update,
 } from "./messages.ts";
+import { BYTES, VARINT, eachField, endOf, message, text } from "./protobuf.ts";
 
 type Reader = protobuf.Reader;
 type Writer = protobuf.Writer;
 
-const VARINT = 0;
-const BYTES = 2;
-
-/** Calls `field` for each field of a message that ends at `end`; it returns false for one that it does not know. */
-function eachField(reader: Reader, end: number, field: (number: number) => boolean): void {
-  while (reader.pos < end) {
-    const tag = reader.uint32();
-    if (!field(tag >>> 3)) reader.skipType(tag & 7);
-  }
-}
-
-function endOf(reader: Reader): number {
-  return reader.uint32() + reader.pos;
-}
-
 /** A uint64 as a number: revisions stay far below 2^53. */
 function uint64(reader: Reader): number {
   return Number(reader.uint64());
-}
-
-function text(writer: Writer, field: number, value: string): void {
-  if (value !== "") writer.uint32((field << 3) | BYTES).string(value);
 }
 
 function texts(writer: Writer, field: number, values: readonly string[]): void {
@@ -62,12 +44,6 @@ function number(writer: Writer, field: number, value: number): void {
 
 function flag(writer: Writer, field: number, value: boolean): void {
   if (value) writer.uint32((field << 3) | VARINT).bool(true);
-}
-
-function message(writer: Writer, field: number, write: () => void): void {
-  writer.uint32((field << 3) | BYTES).fork();
-  write();
-  writer.ldelim();
 }
 
 // --- table parts

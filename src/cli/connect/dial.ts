@@ -6,6 +6,7 @@ import { WebSocket, createWebSocketStream } from "ws";
 import type { ClientOptions } from "ws";
 import { CONNECT_PATH, MESSAGE_BYTES_MAX, SESSION_HEADER, SUBPROTOCOL } from "../../control/connect/wire.ts";
 import { RefusedError } from "../command.ts";
+import { connectionCauses } from "../connection-causes.ts";
 import type { ControlAccess } from "../control-client/access.ts";
 import { refusalOf } from "../control-client/failure.ts";
 
@@ -99,20 +100,12 @@ async function readBody(response: IncomingMessage): Promise<string> {
   return text;
 }
 
-const reasons: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection reset",
-  ENOTFOUND: "the name does not resolve",
-  EAI_AGAIN: "the name does not resolve at the moment",
-  EHOSTUNREACH: "host unreachable",
-  ENETUNREACH: "network unreachable",
-  ETIMEDOUT: "no connection in time",
-};
-
 function reasonOf(error: NodeJS.ErrnoException): string {
   const { errors = [] } = error as { readonly errors?: readonly NodeJS.ErrnoException[] }; // one per address of the name
   return (
-    reasons[error.code ?? ""] ?? reasons[errors[0]?.code ?? ""] ?? (error.message || (error.code ?? "no connection"))
+    connectionCauses[error.code ?? ""] ??
+    connectionCauses[errors[0]?.code ?? ""] ??
+    (error.message || (error.code ?? "no connection"))
   );
 }
 

@@ -4,6 +4,7 @@ import { request as httpRequest } from "node:http";
 import type { IncomingMessage, RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { RefusedError } from "../command.ts";
+import { connectionCauses } from "../connection-causes.ts";
 import type { ControlAccess } from "./access.ts";
 
 /** What is asked. */
@@ -99,13 +100,7 @@ export function openAnswer(access: ControlAccess, asked: ControlRequest): Promis
 }
 
 const causes: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection reset",
-  ENOTFOUND: "the name does not resolve",
-  EAI_AGAIN: "the name does not resolve at the moment",
-  EHOSTUNREACH: "host unreachable",
-  ENETUNREACH: "network unreachable",
-  ETIMEDOUT: "no connection in time",
+  ...connectionCauses,
   EPROTO: "this is no TLS server, write http:// instead of https://",
   HPE_INVALID_CONSTANT: "this is no HTTP server; with TLS write https://",
 };

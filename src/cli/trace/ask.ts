@@ -2,6 +2,7 @@
 import type { JournalAnswer } from "../../admin/backend.ts";
 import { formatEndpoint, parseEndpoint } from "../../routing/endpoint-name.ts";
 import { MisuseError } from "../command.ts";
+import { connectionCauses } from "../connection-causes.ts";
 import { readJournal } from "./read-journal.ts";
 
 /** A sidecar that does not answer by then is left out. */
@@ -72,20 +73,11 @@ function detailOf(body: string): string {
   }
 }
 
-const causes: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection reset",
-  ENOTFOUND: "the name does not resolve",
-  EAI_AGAIN: "the name does not resolve at the moment",
-  EHOSTUNREACH: "host unreachable",
-  ENETUNREACH: "network unreachable",
-};
-
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === "TimeoutError") return `no answer within ${ANSWER_MS / 1000} s`;
   const cause = error.cause as { readonly code?: string; readonly message?: string } | undefined;
   // https://fetch.spec.whatwg.org/#port-blocking: ports of protocols that must not be talked to by accident.
   if (cause?.message === "bad port") return "no client asks on this port, let admin.address have another one";
-  return causes[cause?.code ?? ""] ?? cause?.message ?? error.message;
+  return connectionCauses[cause?.code ?? ""] ?? cause?.message ?? error.message;
 }

@@ -2,6 +2,7 @@
 // (https://etcd.io/docs/v3.5/dev-guide/api_reference_v3/). Decoding throws on bytes that are no protobuf; unknown fields are skipped.
 
 import protobuf from "protobufjs/minimal.js";
+import { VARINT, eachField, endOf, message, text } from "../../../feed/protobuf.ts";
 import type {
   KeyValue,
   Lease,
@@ -19,8 +20,6 @@ import type {
 type Reader = protobuf.Reader;
 type Writer = protobuf.Writer;
 
-const VARINT = 0;
-const BYTES = 2;
 /** `Compare.CompareTarget.MOD`; the result EQUAL is 0. */
 const TARGET_MOD = 2;
 
@@ -47,29 +46,8 @@ function method<Request, Response>(
   };
 }
 
-function text(writer: Writer, field: number, value: string): void {
-  if (value !== "") writer.uint32((field << 3) | BYTES).string(value);
-}
-
 function int(writer: Writer, field: number, value: number): void {
   if (value !== 0) writer.uint32((field << 3) | VARINT).int64(value);
-}
-
-function message(writer: Writer, field: number, write: () => void): void {
-  writer.uint32((field << 3) | BYTES).fork();
-  write();
-  writer.ldelim();
-}
-
-function eachField(reader: Reader, end: number, field: (number: number) => boolean): void {
-  while (reader.pos < end) {
-    const tag = reader.uint32();
-    if (!field(tag >>> 3)) reader.skipType(tag & 7);
-  }
-}
-
-function endOf(reader: Reader): number {
-  return reader.uint32() + reader.pos;
 }
 
 function int64(reader: Reader): number {
