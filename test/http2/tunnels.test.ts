@@ -231,7 +231,8 @@ describeRelay("a tunnel over HTTP/2", (mode) => {
     const labels = { protocol: "http2", code: "200", reason: "no-key", destination: "baseline" };
     expect(await sidecar.metric("sidelane_requests_total", labels)).toBe(1);
     expect(await sidecar.metric("sidelane_requests_total")).toBe(1);
-    expect(await sidecar.metric("sidelane_request_duration_seconds_sum")).toBeGreaterThan(0.2);
+    // A timer of 200 ms may fire a little before 200 ms of another clock are over.
+    expect(await sidecar.metric("sidelane_request_duration_seconds_sum")).toBeGreaterThan(0.19);
     expect(endpointState(sidecar)).toMatchObject({ idle: 1, active: 0, outstanding: 0 });
     const lines = await sidecar.logLines();
     expect(lines).toHaveLength(1);
