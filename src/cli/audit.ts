@@ -2,8 +2,8 @@
 
 import { MisuseError } from "./command.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
-import { controlAccess } from "./control-client/access.ts";
-import { ControlClient, listIn } from "./control-client/client.ts";
+import { controlAccess } from "./control-access.ts";
+import { ControlClient, listIn } from "../client/client.ts";
 import { shortDuration } from "./duration.ts";
 import { dataText, readOutput } from "./resources/output.ts";
 import { tableText } from "./resources/table-text.ts";

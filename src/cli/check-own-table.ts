@@ -1,3 +1,4 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { statSync } from "node:fs";
 import { relative } from "node:path";
 import { loadTable } from "../config/load-table.ts";
@@ -9,7 +10,6 @@ import { CompiledTable } from "../routing/compiled-table.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding } from "../routing/finding.ts";
 import { nearest } from "../routing/nearest.ts";
-import { RefusedError } from "./command.ts";
 import { readFile } from "./read-file.ts";
 
 /** What a config and the table it names say about each other. `problems` are the table's own. */

@@ -1,3 +1,4 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { resolve } from "node:path";
 import { checkControlFiles } from "../config/check-control-files.ts";
 import { checkTlsFiles } from "../config/check-tls-files.ts";
@@ -9,7 +10,6 @@ import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import { parseYaml } from "../config/yaml.ts";
 import { checkOwnTable } from "./check-own-table.ts";
-import { RefusedError } from "./command.ts";
 import type { ExitCode } from "./command.ts";
 import { readFile } from "./read-file.ts";
 

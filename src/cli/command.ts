@@ -87,8 +87,3 @@ export type ExitCode = 0 | 1 | 2;
 export class MisuseError extends Error {
   override readonly name = "MisuseError";
 }
-
-/** What the command works on is not as it must be: exit code 1 and the message, never a stack trace. */
-export class RefusedError extends Error {
-  override readonly name = "RefusedError";
-}

@@ -1,6 +1,6 @@
 import type { CommandEntry, Flag } from "./command.ts";
 import { connectInfo } from "./connect/info.ts";
-import { controlFlags, optionalControlFlags } from "./control-client/access.ts";
+import { controlFlags, optionalControlFlags } from "./control-access.ts";
 import { keyCommands } from "./key/commands.ts";
 import { groupCommands, sandboxCommands, serviceCommands } from "./resources/commands.ts";
 import { jsonOutputFlag } from "./resources/output-flag.ts";

@@ -1,3 +1,4 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { resolve } from "node:path";
 import { checkControlFiles } from "../config/check-control-files.ts";
 import type { ControlConfig } from "../config/control-config.ts";
@@ -5,7 +6,6 @@ import { loadControlConfig } from "../config/load-control-config.ts";
 import { formatProblem } from "../config/problem.ts";
 import { startControl } from "../control/start-control.ts";
 import { ProcessLog } from "../telemetry/process-log.ts";
-import { RefusedError } from "./command.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
 import { packageVersion } from "./package-version.ts";
 import { isBug } from "./proxy.ts";

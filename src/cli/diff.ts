@@ -1,19 +1,20 @@
 // `sidelane diff`: which decisions change between two tables, each a file or a control plane's.
 
+import { printable } from "../base/printable.ts";
+import { RefusedError } from "../base/refused-error.ts";
 import { styleText } from "node:util";
 import { readTable } from "../config/load-table.ts";
 import { formatProblem } from "../config/problem.ts";
 import { diffTables } from "../routing/diff-tables.ts";
 import type { ChangedKeys, DecisionChange, Outcome, TableDiff } from "../routing/diff-tables.ts";
 import type { TableDocument } from "../routing/document.ts";
-import { MisuseError, RefusedError } from "./command.ts";
+import { MisuseError } from "./command.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
-import { controlAccess } from "./control-client/access.ts";
-import { ControlClient } from "./control-client/client.ts";
-import { controlTable } from "./control-client/control-table.ts";
+import { controlAccess } from "./control-access.ts";
+import { ControlClient } from "../client/client.ts";
+import { controlTable } from "../client/control-table.ts";
 import { readFile } from "./read-file.ts";
 import { dataText, readOutput } from "./resources/output.ts";
-import { printable } from "./trace/text.ts";
 
 /** Lines of each kind of change that are printed; `-o json` has more. */
 const LINES_MAX = 100;

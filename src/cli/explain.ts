@@ -1,3 +1,4 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { styleText } from "node:util";
 import { loadConfig } from "../config/load-config.ts";
 import { loadTable, tableDigest } from "../config/load-table.ts";
@@ -9,7 +10,7 @@ import { CompiledTable } from "../routing/compiled-table.ts";
 import type { Explanation } from "../routing/explain.ts";
 import { explanationText } from "../routing/explain-text.ts";
 import { hostHeader } from "./asked-view.ts";
-import { MisuseError, RefusedError } from "./command.ts";
+import { MisuseError } from "./command.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
 import { explainPlain, explainWith } from "./policy.ts";
 import type { Asked } from "./policy.ts";
@@ -58,9 +59,9 @@ async function tableOf(flags: FlagValues, config: ProxyConfig | undefined): Prom
 /** Compiled here, and asked as a sidecar asks its own. Loaded when needed: a client brings TLS along. */
 async function tableOfControl(flags: FlagValues): Promise<AskedTable> {
   const [{ controlAccess }, { ControlClient }, { controlTable }] = await Promise.all([
-    import("./control-client/access.ts"),
-    import("./control-client/client.ts"),
-    import("./control-client/control-table.ts"),
+    import("./control-access.ts"),
+    import("../client/client.ts"),
+    import("../client/control-table.ts"),
   ]);
   const access = controlAccess(flags);
   const { document, revision } = await controlTable(new ControlClient(access));

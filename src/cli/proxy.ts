@@ -1,6 +1,6 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { AssertionError } from "../base/assert.ts";
 import { ProcessLog } from "../telemetry/process-log.ts";
-import { RefusedError } from "./command.ts";
 import type { ExitCode } from "./command.ts";
 import { readFile } from "./read-file.ts";
 import { runUntilSignal } from "./run-until-signal.ts";

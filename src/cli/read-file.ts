@@ -1,5 +1,5 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { readFileSync } from "node:fs";
-import { RefusedError } from "./command.ts";
 
 const causes: Readonly<Record<string, string>> = {
   ENOENT: "no such file, check the path",

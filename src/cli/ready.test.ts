@@ -1,9 +1,9 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { RefusedError } from "./command.ts";
 import { ready } from "./ready.ts";
 
 const closing: (() => void)[] = [];

@@ -1,5 +1,5 @@
+import { RefusedError } from "../base/refused-error.ts";
 import type { ExitCode } from "./command.ts";
-import { RefusedError } from "./command.ts";
 import { parseAddress } from "./trace/ask.ts";
 
 /** Where a sidecar's admin server is unless its config says otherwise. */

@@ -1,5 +1,6 @@
+import { RefusedError } from "../base/refused-error.ts";
 import { CommanderError } from "commander";
-import { MisuseError, RefusedError } from "./command.ts";
+import { MisuseError } from "./command.ts";
 import type { ExitCode } from "./command.ts";
 import { commands } from "./commands.ts";
 import { packageVersion } from "./package-version.ts";

@@ -1,13 +1,13 @@
 // `sidelane sidecars`: who follows the table, and how far they are.
 
+import { printable } from "../base/printable.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
-import { controlAccess } from "./control-client/access.ts";
-import { ControlClient, listIn } from "./control-client/client.ts";
+import { controlAccess } from "./control-access.ts";
+import { ControlClient, listIn } from "../client/client.ts";
 import { shortDuration } from "./duration.ts";
-import { isMap } from "./resources/is-map.ts";
+import { isMap } from "../base/is-map.ts";
 import { dataText, readOutput } from "./resources/output.ts";
 import { tableText } from "./resources/table-text.ts";
-import { printable } from "./trace/text.ts";
 
 type Sidecar = Readonly<Record<string, unknown>>;
 

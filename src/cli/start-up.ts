@@ -2,12 +2,12 @@
 // afterwards. YAML and schemas are a third of the memory of a sidecar that parses them itself, and it would need them again
 // only when the table changes, for which there is a process too (src/table/load-off-loop.ts).
 
+import { RefusedError } from "../base/refused-error.ts";
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { PreloadedTable } from "../table/file-source.ts";
 import { type ChildHead, answerOf } from "../table/load-off-loop.ts";
-import { RefusedError } from "./command.ts";
 
 /** What the process writes: one line of JSON, then the image of the table if there is one. */
 export type StartUpHead =

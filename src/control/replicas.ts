@@ -4,6 +4,7 @@
 // One of which the store hears nothing any more has died, or is cut off from the store and still has its sidecars, which route by
 // what it knew last. Until it is known to be dead it is one of the others.
 
+import { connectionCauses } from "../base/connection-causes.ts";
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { SIDECARS_PATH } from "./readiness/sidecar-views.ts";
@@ -211,13 +212,7 @@ function detailOf(text: string): string {
   return text.slice(0, 200).trim();
 }
 
-const causes: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection reset",
-  ENOTFOUND: "its name does not resolve",
-  EHOSTUNREACH: "host unreachable",
-  ENETUNREACH: "network unreachable",
-};
+const causes: Readonly<Record<string, string>> = { ...connectionCauses, ENOTFOUND: "its name does not resolve" };
 
 function whyOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -1,5 +1,6 @@
 // Control replicas as far as developers' machines see them, in this process: a store in memory that they share, and the API's way
 // in. And a machine that connects, as `sidelane connect` runs it.
+import type { ControlAccess } from "../../src/client/access.ts";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,7 +8,6 @@ import { onTestFinished } from "vitest";
 import type { ConnectEvent } from "../../src/cli/connect/events.ts";
 import { parseLocalTargets } from "../../src/cli/connect/local-target.ts";
 import { connectMachine } from "../../src/cli/connect/machine.ts";
-import type { ControlAccess } from "../../src/cli/control-client/access.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Identity } from "../../src/control/auth.ts";
 import type { ConnectOptions } from "../../src/control/connect/options.ts";

@@ -1,11 +1,11 @@
 // `sidelane connect`: the requests of a sandbox come to this machine.
 
+import type { ControlAccess } from "../../client/access.ts";
 import { hostname } from "node:os";
 import { NAME_LENGTH_MAX, checkTargetName } from "../../routing/names.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
 import { MisuseError } from "../command.ts";
-import { controlAccess } from "../control-client/access.ts";
-import type { ControlAccess } from "../control-client/access.ts";
+import { controlAccess } from "../control-access.ts";
 import { parseLocalTargets } from "./local-target.ts";
 import { connectMachine } from "./machine.ts";
 import { jsonReport, textReport } from "./report.ts";

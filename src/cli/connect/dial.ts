@@ -1,14 +1,14 @@
 // Opening the WebSocket, and telling what can pass from what cannot.
 
+import type { ControlAccess } from "../../client/access.ts";
+import { RefusedError } from "../../base/refused-error.ts";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket, createWebSocketStream } from "ws";
 import type { ClientOptions } from "ws";
 import { CONNECT_PATH, MESSAGE_BYTES_MAX, SESSION_HEADER, SUBPROTOCOL } from "../../control/connect/wire.ts";
-import { RefusedError } from "../command.ts";
-import { connectionCauses } from "../connection-causes.ts";
-import type { ControlAccess } from "../control-client/access.ts";
-import { refusalOf } from "../control-client/failure.ts";
+import { connectionCauses } from "../../base/connection-causes.ts";
+import { refusalOf } from "../../client/failure.ts";
 
 /** What is asked for, each time. */
 export interface Dialled {

@@ -1,13 +1,13 @@
 // The life of `sidelane connect`: one session over as many connections as it takes. Ends by Ctrl-C, or when the control plane says
 // something that will not get better by itself.
 
+import type { ControlAccess } from "../../client/access.ts";
+import { RefusedError } from "../../base/refused-error.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { defaultKeepAlive } from "../../control/connect/keep-alive.ts";
 import type { KeepAliveTimes } from "../../control/connect/keep-alive.ts";
 import type { FromReplica } from "../../control/connect/wire.ts";
-import { RefusedError } from "../command.ts";
-import type { ControlAccess } from "../control-client/access.ts";
 import { dial } from "./dial.ts";
 import type { TargetCounts } from "./events.ts";
 import { Link } from "./link.ts";

@@ -1,10 +1,10 @@
 // Whether requests really come here: connected is not routed. The control plane knows, from the sidecars and from a probe that goes
 // the way of a request.
 
+import type { ControlAccess } from "../../client/access.ts";
 import type { FromReplica } from "../../control/connect/wire.ts";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ControlAccess } from "../control-client/access.ts";
-import { ControlClient } from "../control-client/client.ts";
+import { ControlClient } from "../../client/client.ts";
 import type { SandboxStatus } from "../../control/api/backend.ts";
 import type { Report } from "./report.ts";
 

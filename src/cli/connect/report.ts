@@ -1,4 +1,4 @@
-import { printable } from "../trace/text.ts";
+import { printable } from "../../base/printable.ts";
 import type { Aftermath } from "../../control/connect/wire.ts";
 import type { ConnectEvent, ConnectedTarget, TargetCounts } from "./events.ts";
 import { problemText } from "./local-app.ts";

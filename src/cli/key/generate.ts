@@ -1,6 +1,6 @@
+import { RefusedError } from "../../base/refused-error.ts";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
-import { RefusedError } from "../command.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
 
 /** As many as the hash has (RFC 7518 §3.2). */

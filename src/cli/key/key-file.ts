@@ -1,6 +1,6 @@
+import { RefusedError } from "../../base/refused-error.ts";
 import { type KeyFault, readSigningKey, readVerifyingKey } from "../../protocol/signed-key/read-signing-key.ts";
 import { type SigningAlgorithm, SigningKey } from "../../protocol/signed-key/signing-key.ts";
-import { RefusedError } from "../command.ts";
 import { readFile } from "../read-file.ts";
 
 /**

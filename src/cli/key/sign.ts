@@ -1,7 +1,8 @@
+import { RefusedError } from "../../base/refused-error.ts";
 import { TOKEN_BYTES_MAX, signKey } from "../../protocol/signed-key/sign-key.ts";
 import type { SigningAlgorithm } from "../../protocol/signed-key/signing-key.ts";
 import { checkKey } from "../../routing/names.ts";
-import { MisuseError, RefusedError } from "../command.ts";
+import { MisuseError } from "../command.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { readKeyFile } from "./key-file.ts";

@@ -1,9 +1,10 @@
+import { RefusedError } from "../../base/refused-error.ts";
 import { assert } from "../../base/assert.ts";
 import { loadConfig } from "../../config/load-config.ts";
 import { formatProblem } from "../../config/problem.ts";
 import type { SigningKey } from "../../protocol/signed-key/signing-key.ts";
 import { type Verified, namedSigner, verifyKey } from "../../protocol/signed-key/verify-key.ts";
-import { MisuseError, RefusedError } from "../command.ts";
+import { MisuseError } from "../command.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
 import { readFile } from "../read-file.ts";
 import { readKeyFile, readSidecarKeyFile } from "./key-file.ts";

@@ -1,10 +1,10 @@
 // `sidelane apply`: makes what is not there, changes what differs, leaves the rest alone.
 
 import type { ExitCode, FlagValues } from "../command.ts";
-import { controlAccess } from "../control-client/access.ts";
-import { ControlClient } from "../control-client/client.ts";
-import { ControlRefusal } from "../control-client/failure.ts";
-import type { ResourceView } from "../control-client/resource-view.ts";
+import { controlAccess } from "../control-access.ts";
+import { ControlClient } from "../../client/client.ts";
+import { ControlRefusal } from "../../client/failure.ts";
+import type { ResourceView } from "../../client/resource-view.ts";
 import { readOutput, resourcesText } from "./output.ts";
 import { readResourceFiles } from "./resource-file.ts";
 import type { FileResource } from "./resource-file.ts";

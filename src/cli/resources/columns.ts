@@ -1,12 +1,12 @@
 // What `list` shows of each kind, and `get` of one.
 
+import { printable } from "../../base/printable.ts";
 import { styleText } from "node:util";
 import type { Condition } from "../../control/api/backend.ts";
 import type { Kind } from "../../control/resource.ts";
 import { shortDuration } from "../duration.ts";
-import { printable } from "../trace/text.ts";
-import type { ResourceView } from "../control-client/resource-view.ts";
-import { isMap } from "./is-map.ts";
+import type { ResourceView } from "../../client/resource-view.ts";
+import { isMap } from "../../base/is-map.ts";
 import { tableText } from "./table-text.ts";
 
 type Columns = readonly (readonly [heading: string, cell: (resource: ResourceView, nowMs: number) => string])[];

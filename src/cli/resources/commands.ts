@@ -1,6 +1,6 @@
 import type { Kind } from "../../control/resource.ts";
 import type { CommandGroup, CommandInfo, Flag } from "../command.ts";
-import { controlFlags } from "../control-client/access.ts";
+import { controlFlags } from "../control-access.ts";
 import { outputFlag } from "./output-flag.ts";
 import { allowUnknownFlag, fileFlag, waitFlags } from "./write-flags.ts";
 

@@ -3,7 +3,7 @@ import { MisuseError } from "../command.ts";
 import type { FlagValues } from "../command.ts";
 import { formats } from "./output-flag.ts";
 import type { OutputFormat } from "./output-flag.ts";
-import type { ResourceView } from "../control-client/resource-view.ts";
+import type { ResourceView } from "../../client/resource-view.ts";
 
 /** The format asked for; undefined where none was. */
 export function readOutput(flags: FlagValues): OutputFormat | undefined {

@@ -1,5 +1,5 @@
 import type { CommandInfo } from "../command.ts";
-import { controlFlags } from "../control-client/access.ts";
+import { controlFlags } from "../control-access.ts";
 import { jsonOutputFlag, outputFlag } from "./output-flag.ts";
 import { allowUnknownFlag, fileFlag, waitFlags } from "./write-flags.ts";
 

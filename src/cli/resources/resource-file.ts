@@ -1,5 +1,6 @@
 // Files with resources: one or several YAML documents, `{ kind, name, ...spec }` each, or a whole table. JSON is YAML.
 
+import { RefusedError } from "../../base/refused-error.ts";
 import { text as readAll } from "node:stream/consumers";
 import { fileKind } from "../../config/file-kind.ts";
 import { readTable } from "../../config/load-table.ts";
@@ -12,11 +13,10 @@ import { nameAt, valueAt } from "../../routing/finding.ts";
 import type { Finding, Path } from "../../routing/finding.ts";
 import { checkName } from "../../routing/names.ts";
 import { nearest } from "../../routing/nearest.ts";
-import { RefusedError } from "../command.ts";
-import { kinds, plurals, withoutReadOnly } from "../control-client/resource-view.ts";
-import type { Spec } from "../control-client/resource-view.ts";
+import { kinds, plurals, withoutReadOnly } from "../../client/resource-view.ts";
+import type { Spec } from "../../client/resource-view.ts";
 import { readFile } from "../read-file.ts";
-import { isMap } from "./is-map.ts";
+import { isMap } from "../../base/is-map.ts";
 
 /** A resource as a file has it. */
 export interface FileResource {

@@ -2,10 +2,10 @@
 
 import type { Kind } from "../../control/resource.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
-import { controlAccess } from "../control-client/access.ts";
-import { ControlClient } from "../control-client/client.ts";
-import { plurals } from "../control-client/resource-view.ts";
-import type { ResourceView } from "../control-client/resource-view.ts";
+import { controlAccess } from "../control-access.ts";
+import { ControlClient } from "../../client/client.ts";
+import { plurals } from "../../client/resource-view.ts";
+import type { ResourceView } from "../../client/resource-view.ts";
 import { parseDuration } from "../duration.ts";
 import { listText, resourceText } from "./columns.ts";
 import { readOutput, resourcesText } from "./output.ts";

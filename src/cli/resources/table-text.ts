@@ -1,5 +1,5 @@
+import { printable } from "../../base/printable.ts";
 import { styleText } from "node:util";
-import { printable } from "../trace/text.ts";
 
 /** Columns with a heading, for the terminal: widths as needed, nothing behind the last one. Ends with a newline. */
 export function tableText(headings: readonly string[], rows: readonly (readonly string[])[]): string {

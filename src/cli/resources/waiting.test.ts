@@ -1,7 +1,7 @@
+import { RefusedError } from "../../base/refused-error.ts";
 import { describe, expect, test } from "vitest";
 import type { Condition, SandboxStatus, WaitEvent } from "../../control/api/backend.ts";
-import { RefusedError } from "../command.ts";
-import type { ControlClient } from "../control-client/client.ts";
+import type { ControlClient } from "../../client/client.ts";
 import { waitFor } from "./waiting.ts";
 import type { ProgressOutput } from "./waiting.ts";
 

@@ -1,9 +1,9 @@
 // What goes on while somebody waits, on stderr: one line that changes on a terminal, a line per change elsewhere.
 
+import { printable } from "../../base/printable.ts";
+import { RefusedError } from "../../base/refused-error.ts";
 import type { SandboxStatus } from "../../control/api/backend.ts";
-import { printable } from "../trace/text.ts";
-import { RefusedError } from "../command.ts";
-import type { ControlClient } from "../control-client/client.ts";
+import type { ControlClient } from "../../client/client.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Where progress goes; tests put something else there. */

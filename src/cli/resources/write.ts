@@ -1,15 +1,16 @@
 // `create`, `update` and `delete`.
 
+import { printable } from "../../base/printable.ts";
+import { RefusedError } from "../../base/refused-error.ts";
 import type { Kind } from "../../control/resource.ts";
 import { mergePatch } from "../../control/resources/merge-patch.ts";
-import { MisuseError, RefusedError } from "../command.ts";
+import { MisuseError } from "../command.ts";
 import type { ExitCode, FlagValues } from "../command.ts";
-import { controlAccess } from "../control-client/access.ts";
-import { ControlClient } from "../control-client/client.ts";
-import { ControlRefusal } from "../control-client/failure.ts";
-import type { ResourceView, Spec } from "../control-client/resource-view.ts";
+import { controlAccess } from "../control-access.ts";
+import { ControlClient } from "../../client/client.ts";
+import { ControlRefusal } from "../../client/failure.ts";
+import type { ResourceView, Spec } from "../../client/resource-view.ts";
 import { parseDuration } from "../duration.ts";
-import { printable } from "../trace/text.ts";
 import { readOutput, resourcesText } from "./output.ts";
 import { readResourceFiles } from "./resource-file.ts";
 import type { FileResource } from "./resource-file.ts";

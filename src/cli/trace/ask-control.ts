@@ -1,9 +1,9 @@
 // The journals of all sidecars that follow a control plane, in one answer.
 
 import type { FlagValues } from "../command.ts";
-import { controlAccess } from "../control-client/access.ts";
-import { ControlClient, listIn } from "../control-client/client.ts";
-import { isMap } from "../resources/is-map.ts";
+import { controlAccess } from "../control-access.ts";
+import { ControlClient, listIn } from "../../client/client.ts";
+import { isMap } from "../../base/is-map.ts";
 import type { AskedSidecar } from "./ask.ts";
 import { asJournal, readJournal } from "./read-journal.ts";
 

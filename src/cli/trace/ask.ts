@@ -2,7 +2,7 @@
 import type { JournalAnswer } from "../../admin/backend.ts";
 import { formatEndpoint, parseEndpoint } from "../../routing/endpoint-name.ts";
 import { MisuseError } from "../command.ts";
-import { connectionCauses } from "../connection-causes.ts";
+import { connectionCauses } from "../../base/connection-causes.ts";
 import { readJournal } from "./read-journal.ts";
 
 /** A sidecar that does not answer by then is left out. */

@@ -1,6 +1,6 @@
+import { printable } from "../../base/printable.ts";
 import { ENTRIES_MAX } from "./ask.ts";
 import type { AskedSidecar } from "./ask.ts";
-import { printable } from "./text.ts";
 
 /** What to say when no sidecar knows the trace: who was asked, how far back their journals go, and what to do. */
 export function nothingFoundText(

@@ -1,3 +1,4 @@
+import { printable } from "../../base/printable.ts";
 import type { Hop } from "./hops.ts";
 
 /** How emphasis is shown; without one the text is plain. */
@@ -43,14 +44,6 @@ export function durationText(ms: number | null): string {
   if (ms === null) return "running";
   if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
   return `${ms.toFixed(1)} ms`;
-}
-
-/** Names and keys come from requests: what could move the cursor is shown as its code. */
-export function printable(text: string): string {
-  return text.replaceAll(/\p{C}/gu, (character) => {
-    const code = (character.codePointAt(0) ?? 0).toString(16).padStart(4, "0");
-    return `\\u{${code}}`;
-  });
 }
 
 function titleText({ trace, keys, services, durationMs }: TraceTitle, paint: TracePaint): string {

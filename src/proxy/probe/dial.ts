@@ -1,4 +1,5 @@
 // Connections of probes: to listeners of this process, and to endpoints where nothing else can be asked.
+import { connectionCauses } from "../../base/connection-causes.ts";
 import { type Socket, connect as connectPlain } from "node:net";
 import { parseEndpoint } from "../../routing/endpoint-name.ts";
 import { NoAnswerError } from "./answer.ts";
@@ -51,15 +52,7 @@ function reachable(host: string): string {
   return host === "::" ? "::1" : host;
 }
 
-const texts: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection reset",
-  ENOTFOUND: "the name does not resolve",
-  EAI_AGAIN: "the name does not resolve at the moment",
-  EHOSTUNREACH: "host unreachable",
-  ENETUNREACH: "network unreachable",
-  ETIMEDOUT: "no answer",
-};
+const texts: Readonly<Record<string, string>> = { ...connectionCauses, ETIMEDOUT: "no answer" };
 
 /** Why no connection was made. */
 function connectText(error: unknown): string {

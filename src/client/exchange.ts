@@ -1,11 +1,11 @@
 // One request to the control plane. On node:http, because fetch takes no certificate authority of ours.
 
+import type { ControlAccess } from "./access.ts";
+import { RefusedError } from "../base/refused-error.ts";
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage, RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { RefusedError } from "../command.ts";
-import { connectionCauses } from "../connection-causes.ts";
-import type { ControlAccess } from "./access.ts";
+import { connectionCauses } from "../base/connection-causes.ts";
 
 /** What is asked. */
 export interface ControlRequest {

@@ -1,9 +1,9 @@
 // The table that sidecars of a control plane get, as it is now.
 
+import { RefusedError } from "../base/refused-error.ts";
 import { z } from "zod";
-import type { TableDocument } from "../../routing/document.ts";
-import { validate } from "../../routing/validate.ts";
-import { RefusedError } from "../command.ts";
+import type { TableDocument } from "../routing/document.ts";
+import { validate } from "../routing/validate.ts";
 import type { ControlClient } from "./client.ts";
 
 /** What was fetched. */

@@ -1,9 +1,9 @@
 // A resource as the API tells it: the fields of its spec, its name, and what the control plane knows.
 
-import type { SandboxStatus } from "../../control/api/backend.ts";
-import type { Kind } from "../../control/resource.ts";
-import { READ_ONLY } from "../../control/resources/spec-shape.ts";
-import { checkName } from "../../routing/names.ts";
+import type { SandboxStatus } from "../control/api/backend.ts";
+import type { Kind } from "../control/resource.ts";
+import { READ_ONLY } from "../control/resources/spec-shape.ts";
+import { checkName } from "../routing/names.ts";
 
 /** Where each kind is in the API and in a table file. */
 export const plurals: Readonly<Record<Kind, "services" | "sandboxes" | "groups">> = {

@@ -1,14 +1,14 @@
 // What people read when the control plane says no, or nothing. The answers are those of the API, RFC 9457.
+import type { ControlAccess } from "../client/access.ts";
 import { createServer } from "node:http";
 import type { IncomingMessage, RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Server } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { makeAuthority } from "../../../test/support/certificates.ts";
-import { deadPort } from "../../../test/support/requests.ts";
-import type { ControlAccess } from "./access.ts";
-import { controlAccess } from "./access.ts";
-import { ControlClient } from "./client.ts";
+import { makeAuthority } from "../../test/support/certificates.ts";
+import { deadPort } from "../../test/support/requests.ts";
+import { controlAccess } from "./control-access.ts";
+import { ControlClient } from "../client/client.ts";
 
 async function listening(server: Server, scheme: string): Promise<string> {
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));

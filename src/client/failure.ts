@@ -1,8 +1,8 @@
 // What an answer that is no success says to people. The control plane's own sentence comes first; what to type comes from here.
 
-import { RefusedError } from "../command.ts";
-import { printable } from "../trace/text.ts";
 import type { ControlAccess } from "./access.ts";
+import { printable } from "../base/printable.ts";
+import { RefusedError } from "../base/refused-error.ts";
 import type { Reply } from "./exchange.ts";
 
 /** What is wrong with one field of what was sent. */

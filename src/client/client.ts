@@ -1,10 +1,10 @@
 // The control plane's API as functions. Every failure is a `RefusedError` whose message says what to do.
 
-import type { WaitEvent } from "../../control/api/backend.ts";
-import type { Kind } from "../../control/resource.ts";
-import { RefusedError } from "../command.ts";
-import { isMap } from "../resources/is-map.ts";
 import type { ControlAccess } from "./access.ts";
+import { RefusedError } from "../base/refused-error.ts";
+import type { WaitEvent } from "../control/api/backend.ts";
+import type { Kind } from "../control/resource.ts";
+import { isMap } from "../base/is-map.ts";
 import { exchange, openAnswer } from "./exchange.ts";
 import type { ControlRequest, Reply } from "./exchange.ts";
 import { refusalOf } from "./failure.ts";

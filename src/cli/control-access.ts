@@ -1,23 +1,9 @@
-import { formatEndpoint, parseEndpoint } from "../../routing/endpoint-name.ts";
-import { MisuseError, RefusedError } from "../command.ts";
-import type { Flag, FlagValues } from "../command.ts";
-import { readFile } from "../read-file.ts";
-
-/** Where the control plane's API is, and how we show who we are. */
-export interface ControlAccess {
-  /** Without a slash at the end. */
-  readonly url: string;
-  /** Another replica, for when this one cannot be connected to. */
-  readonly next: ControlAccess | undefined;
-  /** What said so, for people whose control plane is somewhere else: `--control`, `SIDELANE_CONTROL`, or nothing did. */
-  readonly from: "--control" | "SIDELANE_CONTROL" | "default";
-  readonly token: string | undefined;
-  /** PEM: authorities besides those of the system. */
-  readonly ca: Buffer | undefined;
-  /** PEM, for a control plane that asks for client certificates. */
-  readonly certificate: Buffer | undefined;
-  readonly certificateKey: Buffer | undefined;
-}
+import type { ControlAccess } from "../client/access.ts";
+import { RefusedError } from "../base/refused-error.ts";
+import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
+import { MisuseError } from "./command.ts";
+import type { Flag, FlagValues } from "./command.ts";
+import { readFile } from "./read-file.ts";
 
 /** `api.address` of a control plane whose config does not say otherwise. */
 const DEFAULT_URL = "http://127.0.0.1:15020";
