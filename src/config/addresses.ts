@@ -51,6 +51,15 @@ function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
 }
 
+/**
+ * Whether a connection to `target` surely ends at what listens on `own`, both with the same port. A name may be another machine's,
+ * as the app's beside a sidecar in compose; should it be this one after all, the sidecar notices the loop.
+ */
+export function reachesItself(own: string, target: string): boolean {
+  if (!isWildcard(own)) return overlaps(own, target);
+  return isWildcard(target) || isLoopbackHost(target);
+}
+
 /** Whether only this machine reaches an address with this host. */
 export function isLoopbackHost(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");

@@ -6,7 +6,7 @@ import type { Endpoint } from "../routing/endpoint-name.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { checkName, checkTargetName } from "../routing/names.ts";
-import { Addresses, isLoopbackHost, malformed, overlaps, quote } from "./addresses.ts";
+import { Addresses, isLoopbackHost, malformed, reachesItself, quote } from "./addresses.ts";
 import { toTenancy } from "./check-tenancy.ts";
 import { toListenerTls, toUpstreamTls } from "./check-tls.ts";
 import type { CheckContext } from "./check-tls.ts";
@@ -201,7 +201,7 @@ function checkTarget(
   const target = parseEndpoint(listener.target);
   if ("problem" in target) {
     problems.push(malformed([...path, "target"], `${quote(listener.target)} is not an endpoint`, target));
-  } else if (own !== undefined && own.port === target.port && overlaps(own.host, target.host)) {
+  } else if (own !== undefined && own.port === target.port && reachesItself(own.host, target.host)) {
     problems.push({
       place: valueAt(...path, "target"),
       other: valueAt(...path, "address"),
