@@ -42,7 +42,7 @@ export class Addresses {
 }
 
 /** Whether one socket address covers the other: a wildcard covers all (`::` takes IPv4 as well), `localhost` its addresses. */
-export function overlaps(a: string, b: string): boolean {
+function overlaps(a: string, b: string): boolean {
   if (a === b || isWildcard(a) || isWildcard(b)) return true;
   return (a === "localhost" && isLoopbackHost(b)) || (b === "localhost" && isLoopbackHost(a));
 }
