@@ -11,7 +11,9 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Server as SecureServer } from "node:https";
 import type { Log } from "../base/log.ts";
-import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
+import { listen } from "../base/listen.ts";
+import { parseListenAddress } from "../config/listen-address.ts";
+import { formatEndpoint } from "../routing/endpoint-name.ts";
 import { problemAnswer } from "./answer.ts";
 import type { Answer } from "./answer.ts";
 import { isLoopback, refusal } from "./guard.ts";
@@ -39,11 +41,11 @@ const defaultTimeouts: ServerTimeouts = { headMs: 5000, requestMs: 10_000, idleM
 
 /** What tells one server from another. */
 export interface ServerOptions<Backend> {
-  /** `host:port`, port 0 for any free one. */
+  /** `host:port`, `*:port` for all addresses, port 0 for any free one. */
   readonly address: string;
   /** The field of the config that has the address, as `admin.address`. */
   readonly setting: string;
-  readonly name: "admin" | "ownership" | "control";
+  readonly name: "admin" | "open admin" | "ownership" | "control" | "webhook";
   /** Of the environment twin of `setting`. Default: `SIDELANE_`. */
   readonly variablePrefix?: string;
   readonly routes: readonly Route<Backend>[];
@@ -56,7 +58,7 @@ export interface ServerOptions<Backend> {
   /** Absent: without TLS. */
   readonly tls?: TlsContents | undefined;
   /** Asked about each request whose route was found; what it gives is the route's backend. Absent: everybody is let in. */
-  readonly admit?: ((request: IncomingMessage, route: Route<Backend>) => Admission<Backend>) | undefined;
+  readonly admit?: ((request: IncomingMessage, route: Route<Backend>) => Promise<Admission<Backend>>) | undefined;
   /** Told of each answer: method, pattern of the route ("" where there is none) and status. */
   readonly onAnswer?: ((method: string, route: string, status: number) => void) | undefined;
   /** For requests with `Upgrade: websocket` to `path`, once they are past the guard. Absent: such a request is as any other. */
@@ -102,7 +104,7 @@ export class ServerAddressError extends Error {
 /** Listens; rejects with a `ServerAddressError`. */
 export async function startHttpServer<Backend>(options: ServerOptions<Backend>): Promise<HttpServer> {
   const { address, setting, name, log, timeouts = defaultTimeouts } = options;
-  const endpoint = parseEndpoint(address, true);
+  const endpoint = parseListenAddress(address);
   if ("problem" in endpoint) {
     throw new ServerAddressError(setting, address, "EINVAL", `${endpoint.problem}, ${endpoint.hint}`);
   }
@@ -128,7 +130,9 @@ export async function startHttpServer<Backend>(options: ServerOptions<Backend>):
   server.timeout = 2 * timeouts.requestMs;
   server.on("clientError", answerClientError);
 
-  await listen(server, endpoint, options);
+  await listen(server, endpoint).catch((error: unknown) => {
+    throw addressError(error, options);
+  });
   server.on("error", (error) => log.error(`the ${name} server has a problem`, { error: error.message }));
   const bound = server.address() as AddressInfo; // not a pipe, and listening
   guarded.loopback = isLoopback(bound.address);
@@ -170,27 +174,16 @@ function isUpgrade({ method, url, headers }: IncomingMessage, path: string): boo
   return method === "GET" && pathOf(url) === path && headers.upgrade?.toLowerCase() === "websocket";
 }
 
-interface ListenOptions {
-  readonly address: string;
-  readonly setting: string;
-  readonly variablePrefix?: string;
-}
-
-function listen(
-  server: Server,
-  { host, port }: { readonly host: string; readonly port: number },
-  { address, setting, variablePrefix: prefix = "SIDELANE_" }: ListenOptions,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const code = error.code ?? "UNKNOWN";
-      reject(new ServerAddressError(setting, address, code, listenProblem(code, setting, prefix) ?? error.message));
-    });
-    server.listen(port, host, () => {
-      server.removeAllListeners("error");
-      resolve();
-    });
-  });
+function addressError(
+  error: unknown,
+  {
+    address,
+    setting,
+    variablePrefix: prefix = "SIDELANE_",
+  }: Pick<ServerOptions<never>, "address" | "setting" | "variablePrefix">,
+): ServerAddressError {
+  const { code = "UNKNOWN", message } = error as NodeJS.ErrnoException;
+  return new ServerAddressError(setting, address, code, listenProblem(code, setting, prefix) ?? message);
 }
 
 function listenProblem(code: string, setting: string, prefix: string): string | undefined {
@@ -290,7 +283,7 @@ async function answerTo<Backend>(
     return problemAnswer(405, `${path} takes ${allow}, not ${request.method}`, {}, { allow });
   }
   routed(route.path);
-  const admitted = admit === undefined ? { backend } : admit(request, route);
+  const admitted = admit === undefined ? { backend } : await admit(request, route);
   if ("refused" in admitted) return admitted.refused;
   const query = parseQuery(queryOf(request.url), route.parameters);
   if ("status" in query) return query;

@@ -25,15 +25,8 @@ const explainParameters: readonly Parameter[] = [
   { name: "caller", doc: "address of the caller, as in 10.1.2.3, where a listener has edge: true" },
 ];
 
-/** Every endpoint (DESIGN §3.6). */
-export const routes: readonly Route<AdminBackend>[] = [
-  {
-    method: "GET",
-    path: "/",
-    doc: "this list",
-    parameters: [],
-    answer: () => jsonAnswer(200, { endpoints: describeRoutes(routes) }),
-  },
+/** What orchestrators and Prometheus ask; `admin.open` has these as well. */
+export const healthRoutes: readonly Route<Pick<AdminBackend, "notReady" | "metrics">>[] = [
   {
     method: "GET",
     path: "/live",
@@ -59,6 +52,18 @@ export const routes: readonly Route<AdminBackend>[] = [
       body: await backend.metrics(),
     }),
   },
+];
+
+/** Every endpoint (DESIGN §3.6). */
+export const routes: readonly Route<AdminBackend>[] = [
+  {
+    method: "GET",
+    path: "/",
+    doc: "this list",
+    parameters: [],
+    answer: () => jsonAnswer(200, { endpoints: describeRoutes(routes) }),
+  },
+  ...healthRoutes,
   {
     method: "GET",
     path: "/table",

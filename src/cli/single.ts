@@ -1,10 +1,9 @@
-import type { HttpServer } from "../admin/http-server.ts";
-import { startAdmin } from "../admin/server.ts";
 import type { Log } from "../base/log.ts";
 import type { ProxyConfig } from "../config/proxy-config.ts";
 import type { PreloadedTable } from "../table/file-source.ts";
 import { NO_JOURNAL } from "../telemetry/journal-entry.ts";
 import { mergeLostKeys } from "../telemetry/lost-keys.ts";
+import { type AdminServers, startAdminServers } from "./admin.ts";
 import { adminBackend, notReady } from "./backend.ts";
 import { openOwnership } from "./ownership.ts";
 import { sayWaiting, unlessAborted } from "./first-table.ts";
@@ -40,9 +39,9 @@ export async function startSingle(
       stop("POST /drain");
     },
   });
-  let admin: HttpServer | undefined;
+  let admin: AdminServers | undefined;
   try {
-    const { address } = (admin = await startAdmin(config.admin.address, backend, log));
+    const { address, open: openAddress } = (admin = await startAdminServers(config, backend, log));
     sayWaiting(config, log, address);
     const addresses = await unlessAborted(signal, sidecar.open(), () => sidecar.close());
     if (addresses === undefined) {
@@ -54,6 +53,7 @@ export async function startSingle(
     return {
       listeners: Object.fromEntries(addresses),
       admin: address,
+      open: openAddress,
       ownership: ownership?.address,
       async drain() {
         draining = true;

@@ -10,8 +10,6 @@ import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { HttpServer } from "../admin/http-server.ts";
-import { startAdmin } from "../admin/server.ts";
 import type { ConnectionsReport } from "../admin/backend.ts";
 import type { Log } from "../base/log.ts";
 import { silentLog } from "../base/log.ts";
@@ -21,6 +19,7 @@ import type { JournalFilter, JournalReport } from "../telemetry/journal-entry.ts
 import { mergeLostKeys } from "../telemetry/lost-keys.ts";
 import type { LostKeysReport } from "../telemetry/lost-keys.ts";
 import { Telemetry } from "../telemetry/metrics.ts";
+import { type AdminServers, startAdminServers } from "./admin.ts";
 import { adminBackend, notReady } from "./backend.ts";
 import { sayWaiting, unlessAborted } from "./first-table.ts";
 import { mergeConnections } from "./merge-connections.ts";
@@ -90,9 +89,9 @@ export async function startSupervisor(
   const close = async (): Promise<void> => {
     await Promise.all([supervisor.drain(), source.close()]);
   };
-  let admin: HttpServer | undefined;
+  let admin: AdminServers | undefined;
   try {
-    const { address } = (admin = await startAdmin(config.admin.address, backend, log));
+    const { address, open: openAddress } = (admin = await startAdminServers(config, backend, log));
     sayWaiting(config, log, address);
     const listeners = await unlessAborted(
       signal,
@@ -108,6 +107,7 @@ export async function startSupervisor(
     return {
       listeners,
       admin: address,
+      open: openAddress,
       ownership: ownership?.address,
       async drain() {
         draining = true;

@@ -1,21 +1,27 @@
 // Addresses that a config lets a process listen on.
 
+import { ANY_HOST } from "../base/listen.ts";
 import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
-import type { Endpoint } from "../routing/endpoint-name.ts";
 import { valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
+import { parseListenAddress } from "./listen-address.ts";
+import type { ListenEndpoint } from "./listen-address.ts";
 
 /** Addresses to listen on; two of one port must not meet. */
 export class Addresses {
-  readonly #claimed: { readonly endpoint: Endpoint; readonly path: Path; readonly owner: string }[] = [];
+  readonly #claimed: { readonly endpoint: ListenEndpoint; readonly path: Path; readonly owner: string }[] = [];
   readonly #problems: Finding[];
 
-  constructor(problems: Finding[]) {
+  readonly #takesAny: boolean;
+
+  /** `any`: whether `*:port` is an address, too. */
+  constructor(problems: Finding[], { any = false } = {}) {
     this.#problems = problems;
+    this.#takesAny = any;
   }
 
-  claim(address: string, path: Path, owner: string): Endpoint | undefined {
-    const endpoint = parseEndpoint(address, true);
+  claim(address: string, path: Path, owner: string): ListenEndpoint | undefined {
+    const endpoint = this.#takesAny ? parseListenAddress(address) : parseEndpoint(address, true);
     if ("problem" in endpoint) {
       const hint = address.startsWith(":") ? { ...endpoint, hint: `write 0.0.0.0${address}` } : endpoint;
       this.#problems.push(malformed(path, `${quote(address)} is not an address`, hint));
@@ -48,7 +54,7 @@ function overlaps(a: string, b: string): boolean {
 }
 
 function isWildcard(host: string): boolean {
-  return host === "0.0.0.0" || host === "::";
+  return host === ANY_HOST || host === "0.0.0.0" || host === "::";
 }
 
 /**

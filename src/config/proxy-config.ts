@@ -26,7 +26,7 @@ export interface ProxyConfig {
   readonly tenancy: TenancyConfig;
   /** By service name; connections to services that are not in it are not secured. */
   readonly upstreamTls: Readonly<Record<string, UpstreamTlsConfig>>;
-  readonly admin: { readonly address: string };
+  readonly admin: AdminConfig;
   /** Where the app asks whose a message is; absent: nowhere. */
   readonly ownership?: { readonly address: string };
   /** Where spans are sent (OTLP over HTTP); absent: there are none. */
@@ -38,11 +38,20 @@ export interface ProxyConfig {
   readonly accessLog: AccessLogConfig;
 }
 
+export interface AdminConfig {
+  /** `host:port` of the admin server. */
+  readonly address: string;
+  /** `host:port` of the server for health, metrics and reachability alone; absent: there is none. */
+  readonly open?: string;
+  /** Ports of this machine that the open server may be asked about, besides the listeners' targets. */
+  readonly reach?: readonly number[];
+}
+
 export type ListenerConfig = InboundListenerConfig | OutboundListenerConfig;
 
 interface ListenerBase {
   readonly name: string;
-  /** `host:port`; port 0 is any free one. */
+  /** `host:port`, or `*:port` for all addresses of both families; port 0 is any free one. */
   readonly address: string;
   readonly protocol: ListenerProtocol;
   /** Absent: clients connect without TLS. */
@@ -124,7 +133,9 @@ const listener = z
       .meta({ examples: ["inbound"] }),
     address: z
       .string()
-      .describe("`host:port` to listen on; port 0 takes any free one.")
+      .describe(
+        "`host:port` to listen on; port 0 takes any free one. `*:port`: all addresses, of both families where there is IPv6. `localhost:port`: 127.0.0.1 and, where there is one, ::1.",
+      )
       .meta({ examples: ["0.0.0.0:15006"] }),
     target: z
       .string()
@@ -193,6 +204,27 @@ export const proxyConfigSchema = z
           .default("127.0.0.1:15000")
           .describe("`host:port` of the admin server; it asks for no password, so keep it on loopback.")
           .meta({ examples: ["127.0.0.1:15000"] }),
+        open: z
+          .string()
+          .optional()
+          .describe(
+            "`host:port` or `*:port` of a second server, for kubelets and Prometheus: `GET /live`, `/ready`, `/metrics` and `/reach/tcp/PORT`, nothing else. Without this field there is none.",
+          )
+          .meta({ examples: ["*:15004"] }),
+        reach: z
+          .array(
+            z
+              .int()
+              .min(1)
+              .max(65_535)
+              .describe("A port of this machine.")
+              .meta({ examples: [9090] }),
+          )
+          .optional()
+          .describe(
+            "Ports of this machine that `GET /reach/tcp/PORT` answers for, besides the targets of inbound listeners.",
+          )
+          .meta({ examples: [[9090]] }),
       })
       .prefault({})
       .describe("Health, metrics, table and explanations."),

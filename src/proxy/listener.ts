@@ -19,7 +19,6 @@ import type { WatchList } from "../protocol/context/request-view.ts";
 import { FieldTable } from "../protocol/field-table.ts";
 import { http1Fields } from "../protocol/http1/field-ids.ts";
 import { headersOfCarriers } from "../routing/key-finder.ts";
-import { parseEndpoint } from "../routing/endpoint-name.ts";
 import type { Decision } from "../routing/decide.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
 import type { RouteStats, Telemetry } from "../telemetry/metrics.ts";
@@ -30,6 +29,7 @@ import { Detector } from "./detector.ts";
 import { Http1Downstream } from "./http1/downstream.ts";
 import type { ListenerContext } from "./http1/listener-context.ts";
 import type { Endpoint } from "./endpoints/endpoint.ts";
+import { openServers } from "./listening.ts";
 import { Http2Downstream } from "./http2/downstream.ts";
 import { Http2ListenerContext } from "./http2/listener-context.ts";
 import type { Protocol, Route, Router } from "./router.ts";
@@ -82,7 +82,8 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   #closed = false;
   readonly #tcpRouter: Router;
   readonly #deps: ListenerDeps;
-  readonly #server: Server;
+  /** One per address; none before `listen`. */
+  #servers: readonly Server[] = [];
   /** Whom the edge takes at their word; undefined: this is no edge. */
   readonly #callers: AddressSet | undefined;
   /** Undefined: clients come without TLS. */
@@ -126,8 +127,12 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
     this.viaToken = latin1(token);
     this.http2 = new Http2ListenerContext(this, routers.http2, token);
     this.via = latin1(`via: 1.1 ${token}\r\n`);
-    this.#server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true, keepAlive: true });
-    this.#server.on("connection", (socket) => this.#accept(socket));
+  }
+
+  #newServer(): Server {
+    const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true, keepAlive: true });
+    server.on("connection", (socket) => this.#accept(socket));
+    return server;
   }
 
   #accept(socket: Socket): void {
@@ -289,30 +294,25 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
 
   /** Starts to listen; rejects with a sentence that names the listener and the address. */
   async listen(): Promise<void> {
-    const parsed = parseEndpoint(this.config.address, true);
-    if ("problem" in parsed) throw new Error(`listener ${this.config.name}: ${parsed.problem}`);
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", (error: NodeJS.ErrnoException) => {
-        reject(
-          new Error(`listener ${this.config.name} cannot listen on ${this.config.address}: ${listenAdvice(error)}`),
-        );
-      });
-      this.#server.listen(
-        { host: parsed.host, port: parsed.port, reusePort: this.#deps.reusePort, backlog: 1024 },
-        resolve,
-      );
+    const { name, address } = this.config;
+    const options = { reusePort: this.#deps.reusePort, backlog: 1024 };
+    this.#servers = await openServers(address, () => this.#newServer(), options).catch((error: Error) => {
+      throw new Error(`listener ${name} cannot listen on ${address}: ${error.message}`, { cause: error });
     });
-    this.#server.removeAllListeners("error");
-    this.#server.on("error", (error) => {
-      if (coarse.nowMs - this.#failureLoggedMs < FAILURE_LOG_MS) return;
-      this.#failureLoggedMs = coarse.nowMs;
-      this.#deps.log.error("listener failed", { listener: this.config.name, error: error.message });
-    });
+    for (const server of this.#servers) server.on("error", (error) => this.#noteFailure(error));
+  }
+
+  #noteFailure(error: Error): void {
+    if (coarse.nowMs - this.#failureLoggedMs < FAILURE_LOG_MS) return;
+    this.#failureLoggedMs = coarse.nowMs;
+    this.#deps.log.error("listener failed", { listener: this.config.name, error: error.message });
   }
 
   /** `host:port` that it listens on. */
   get address(): string {
-    const { address, port, family } = this.#server.address() as AddressInfo;
+    const [first] = this.#servers;
+    if (first === undefined) throw new Error(`listener ${this.config.name} does not listen`);
+    const { address, port, family } = first.address() as AddressInfo;
     return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
   }
 
@@ -350,7 +350,7 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
   stopAccepting(): void {
     this.draining = true;
     this.#closed = true;
-    this.#server.close();
+    for (const server of this.#servers) server.close();
   }
 
   /** Ends idle connections now and the others after their exchange. Resolves when all are gone. */
@@ -369,18 +369,5 @@ export class Listener implements ListenerContext, TunnelListener, HandshakeOwner
     this.stopAccepting();
     for (const connection of [...this.#connections]) connection.wire.reset();
     for (const socket of this.#turnedAway.keys()) socket.destroy();
-  }
-}
-
-function listenAdvice(error: NodeJS.ErrnoException): string {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return "the address is in use; end the other process or choose another port";
-    case "EACCES":
-      return "not permitted; choose a port of 1024 or above";
-    case "EADDRNOTAVAIL":
-      return "this machine has no such address";
-    default:
-      return error.message;
   }
 }

@@ -48,8 +48,8 @@ function opened(socket: Socket, event: "connect" | "secureConnect", signal: Abor
 
 /** A listener on all addresses is reached on this machine. */
 function reachable(host: string): string {
-  if (host === "0.0.0.0") return "127.0.0.1";
-  return host === "::" ? "::1" : host;
+  // A socket on `::` takes IPv4 as well, and that is there even where IPv6 has been switched off.
+  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
 }
 
 const texts: Readonly<Record<string, string>> = { ...connectionCauses, ETIMEDOUT: "no answer" };
