@@ -56,8 +56,9 @@ etcd:
 
 ${table((field) => field.path[0] === "store" || field.path[0] === "etcd")}
 
-\`file:DIR\` belongs to one replica; a second one that is given the same directory refuses to start. Replicas that share an etcd and a prefix are one
-control plane: sidecars and people may talk to any of them.
+\`file:DIR\` belongs to one replica; a second one that is given the same directory refuses to start. Replicas that share an etcd and a prefix, or a
+namespace of Kubernetes, are one control plane: sidecars and people may talk to any of them. What the latter needs and costs:
+[Kubernetes as the store](operations.md#kubernetes-as-the-store).
 
 ## addresses
 
@@ -108,6 +109,17 @@ a mistake changes nothing; the log says what is wrong with it.
 
 Client certificates count where the server has a \`clientCa\`: the common name of the subject is the name, and the first entry of \`certificates\` that fits
 gives the role. A token goes before a certificate.
+
+In Kubernetes the cluster's own tokens do: the API server is asked whose a token is, and the first of \`kubernetes.roles\` that fits the user's name gives the role
+([what that needs](operations.md#kubernetes-as-the-store)):
+
+\`\`\`yaml
+auth:
+  kubernetes:
+    roles:
+      - { name: "system:serviceaccount:sidelane:sidelane-operator", role: editor }
+      - { name: "system:serviceaccount:*:*", role: sidecar }
+\`\`\`
 
 ## connect
 

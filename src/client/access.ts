@@ -6,6 +6,8 @@ export interface ControlAccess {
   readonly next: ControlAccess | undefined;
   /** What said so, for people whose control plane is somewhere else: `--control`, `SIDELANE_CONTROL`, or nothing did. */
   readonly from: "--control" | "SIDELANE_CONTROL" | "default";
+  /** On whose behalf everything is written: src/control/managed.ts. */
+  readonly manager?: string | undefined;
   readonly token: string | undefined;
   /** PEM: authorities besides those of the system. */
   readonly ca: Buffer | undefined;

@@ -5,7 +5,7 @@ import { RefusedError } from "../base/refused-error.ts";
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage, RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { connectionCauses } from "../base/connection-causes.ts";
+import { connectionCauses, isDistrust } from "../base/connection-causes.ts";
 
 /** What is asked. */
 export interface ControlRequest {
@@ -66,7 +66,7 @@ const unconnected: readonly (string | undefined)[] = [
 export function openAnswer(access: ControlAccess, asked: ControlRequest): Promise<IncomingMessage> {
   const { method, path, body, headers = {}, withinMs = WITHIN_MS, signal } = asked;
   const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-  const { url, token, ca, certificate, certificateKey } = access;
+  const { url, token, manager, ca, certificate, certificateKey } = access;
   const isTls = url.startsWith("https:");
   const options: RequestOptions & { ca?: Buffer; cert?: Buffer; key?: Buffer } = {
     method,
@@ -75,6 +75,7 @@ export function openAnswer(access: ControlAccess, asked: ControlRequest): Promis
       accept: "application/json",
       ...(text === undefined ? {} : { "content-type": "application/json", "content-length": text.length }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(manager === undefined ? {} : { "sidelane-manager": manager }),
       ...headers,
     },
     ...(signal === undefined ? {} : { signal }),
@@ -105,16 +106,13 @@ const causes: Readonly<Record<string, string>> = {
   HPE_INVALID_CONSTANT: "this is no HTTP server; with TLS write https://",
 };
 
-/** OpenSSL's words for a certificate that cannot be believed. */
-const distrust = /CERT|SELF_SIGNED|UNABLE_TO_(?:GET_ISSUER|VERIFY)/u;
-
 function unreachable({ url, from }: ControlAccess, { signal }: ControlRequest, error: unknown): Error {
   if (signal?.aborted === true) return error instanceof Error ? error : new Error("aborted");
   const { code = "", message } = error as NodeJS.ErrnoException;
   const { errors = [] } = error as { readonly errors?: readonly NodeJS.ErrnoException[] }; // one per address of the name
   const first = errors[0]?.code;
   const why = causes[code] ?? causes[first ?? ""] ?? (message || code);
-  if (distrust.test(code)) {
+  if (isDistrust(code)) {
     const hint = "name the authority that signed its certificate with --ca FILE or SIDELANE_CA";
     return new UnreachableError(`the control plane at ${url} cannot be trusted: ${message}; ${hint}`);
   }

@@ -11,6 +11,7 @@ import type {
   ConnectConfig,
   ControlConfig,
   ControlConfigDocument,
+  ReplicasConfig,
   ServerConfig,
 } from "./control-config.ts";
 import { toStore } from "./check-store.ts";
@@ -48,6 +49,7 @@ export function toControlConfig(
     api: toServer(document.api, resolvePath),
     feed: toServer(document.feed, resolvePath),
     ...(advertise === undefined ? {} : { advertise }),
+    replicas: toReplicas(document, context),
     auth,
     connect,
     limits: document.limits,
@@ -93,9 +95,9 @@ function toAuth(
     }
     return { kind: "none" };
   }
-  const { tokens, certificates } = auth;
-  if (tokens === undefined && certificates.length === 0) {
-    const message = "auth has neither tokens nor certificates";
+  const { tokens, certificates, kubernetes } = auth;
+  if (tokens === undefined && certificates.length === 0 && kubernetes === undefined) {
+    const message = "auth has neither tokens nor certificates nor kubernetes";
     const why = "nobody could do anything";
     problems.push({ place: valueAt("auth"), message, why, hint: "write tokens: ./tokens.yaml, or auth: none" });
   }
@@ -109,7 +111,7 @@ function toAuth(
     });
   }
   for (const server of open) {
-    if (document[server].tls !== undefined || tokens === undefined) continue;
+    if (document[server].tls !== undefined || (tokens === undefined && kubernetes === undefined)) continue;
     warnings.push({
       place: valueAt(server, "address"),
       message: `${names[server]} listens on ${document[server].address} without TLS`,
@@ -121,6 +123,7 @@ function toAuth(
     kind: "credentials",
     ...(tokens === undefined ? {} : { tokens: resolvePath(tokens) }),
     certificates,
+    ...(kubernetes === undefined ? {} : { kubernetes }),
   };
 }
 
@@ -137,6 +140,23 @@ function toAdvertise(text: string | undefined, problems: Finding[]): string | un
     wrong(`${quote(text)} has more than a host and a port`, `write ${url.origin}`);
   }
   return url?.origin ?? text;
+}
+
+function toReplicas(
+  { api, advertise, replicas }: ControlConfigDocument,
+  { problems, resolvePath }: CheckContext,
+): ReplicasConfig {
+  const { ca } = replicas;
+  if (ca === undefined) return {};
+  if (api.tls === undefined && advertise?.startsWith("https:") !== true) {
+    problems.push({
+      place: nameAt("replicas", "ca"),
+      message: "replicas.ca says whose certificates replicas believe, and they ask each other without TLS",
+      why: "nothing would be verified by it",
+      hint: "add api.tls, or remove it",
+    });
+  }
+  return { ca: resolvePath(ca) };
 }
 
 function toConnect({ api, feed, connect }: ControlConfigDocument, problems: Finding[]): ConnectConfig {

@@ -1,11 +1,11 @@
 // Where the control plane keeps its resources, from the URL in `store` and what `etcd` says beside it.
 
-import { parseEndpoint } from "../routing/endpoint-name.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding } from "../routing/finding.ts";
-import { malformed, quote } from "./addresses.ts";
 import type { CheckContext } from "./check-tls.ts";
 import type { ControlConfigDocument, EtcdStoreConfig, StoreConfig } from "./control-config.ts";
+import { parseStoreUrl } from "./store-url.ts";
+import type { StoreLocation } from "./store-url.ts";
 
 interface StoreContext extends CheckContext {
   readonly resolveStore: (path: string) => string;
@@ -14,75 +14,55 @@ interface StoreContext extends CheckContext {
 /** The store of a config, paths made absolute. */
 export function toStore({ store, etcd }: ControlConfigDocument, context: StoreContext): StoreConfig {
   const { problems } = context;
-  const scheme = /^(file|etcds?):/u.exec(store)?.[1];
-  if (scheme === "etcd" || scheme === "etcds") return toEtcd(store, scheme, etcd, context);
+  const location = parseStoreUrl(store);
+  if ("problem" in location) {
+    const { problem: message, ...rest } = location;
+    problems.push({ place: valueAt("store"), message, ...rest });
+  }
+  const etcdMeant = /^etcds?:/u.test(store);
   if (etcd !== undefined) {
-    const message = "etcd says how etcd is reached, and the store is another one";
-    const hint = "write store: etcd://host:2379, or remove it";
-    problems.push({ place: nameAt("etcd"), other: valueAt("store"), message, hint });
+    if (etcdMeant) checkEtcd(etcd, store.startsWith("etcds:"), problems);
+    else {
+      const message = "etcd says how etcd is reached, and the store is another one";
+      const hint = "write store: etcd://host:2379, or remove it";
+      problems.push({ place: nameAt("etcd"), other: valueAt("store"), message, hint });
+    }
   }
-  if (scheme === undefined) {
-    const known = "file:DIR, etcd://host:port,host:port/prefix or etcds:// with the same behind it";
-    const hint = /^[./~]/u.test(store) ? `write file:${store}` : `write ${known}`;
-    problems.push({ place: valueAt("store"), message: `${quote(store)} is not a store`, hint });
-    return { kind: "file", directory: "" };
-  }
-  const path = store.slice("file:".length).replace(/^\/\/(?=\/)/u, "");
-  if (path === "" || path.startsWith("//")) {
-    const message = path === "" ? "store names no directory" : `store ${quote(store)} names a host`;
-    problems.push({ place: valueAt("store"), message, hint: "write file:/var/lib/sidelane-control" });
-  }
-  return { kind: "file", directory: context.resolveStore(path) };
+  if ("problem" in location) return { kind: "file", directory: "" };
+  if (location.kind === "file") return { kind: "file", directory: context.resolveStore(location.directory) };
+  return location.kind === "kubernetes" ? location : withAccess(location, etcd, context);
 }
 
-function toEtcd(
-  store: string,
-  scheme: "etcd" | "etcds",
-  section: ControlConfigDocument["etcd"],
-  context: StoreContext,
+type EtcdSection = NonNullable<ControlConfigDocument["etcd"]>;
+
+function withAccess(
+  { endpoints, prefix, secure }: Extract<StoreLocation, { readonly kind: "etcd" }>,
+  { tls = {}, username, passwordFile }: EtcdSection = {},
+  { resolvePath }: StoreContext,
 ): EtcdStoreConfig {
-  const { problems, resolvePath } = context;
-  const secure = scheme === "etcds";
-  const rest = /^etcds?:\/\/([^/?#]*)(\/[^?#]*)?$/u.exec(store);
-  const place = valueAt("store");
-  const authority = rest?.[1] ?? "";
-  if (rest === null || authority === "") {
-    problems.push({ place, message: `${quote(store)} names no member of etcd`, hint: `write ${scheme}://host:2379` });
-  } else if (authority.includes("@")) {
-    const why = "whoever sees the process can read them";
-    const hint = "write them into etcd.username and the file of etcd.passwordFile";
-    problems.push({ place, message: "store holds credentials", why, hint });
-  }
-  const endpoints = authority.includes("@") ? [] : authority.split(",").filter((endpoint) => endpoint !== "");
-  for (const endpoint of endpoints) {
-    const parsed = parseEndpoint(endpoint);
-    if ("problem" in parsed) problems.push(malformed(["store"], `${quote(endpoint)} is not an endpoint`, parsed));
-  }
-  const prefix = (rest?.[2] ?? "").replaceAll(/\/+/gu, "/").replace(/\/$/u, "");
-  const { tls, username, passwordFile } = section ?? {};
-  if (tls !== undefined) checkEtcdTls(tls, secure, problems);
-  if ((username === undefined) !== (passwordFile === undefined)) {
-    const [has, lacks] = username === undefined ? ["passwordFile", "username"] : ["username", "passwordFile"];
-    const message = `etcd has a ${has} and no ${lacks}`;
-    const hint = username === undefined ? "add username: sidelane" : "add passwordFile: ./etcd-password";
-    problems.push({ place: nameAt("etcd", has), message, why: "one is of no use without the other", hint });
-  }
-  const resolved = Object.entries(tls ?? {}).flatMap(([name, file]) =>
+  const resolved = Object.entries(tls).flatMap(([name, file]) =>
     file === undefined ? [] : [[name, resolvePath(file)] as const],
   );
   return {
     kind: "etcd",
     endpoints,
-    prefix: prefix === "" ? "/sidelane" : prefix,
+    prefix,
     ...(secure ? { tls: Object.fromEntries(resolved) } : {}),
     ...(username === undefined ? {} : { username }),
     ...(passwordFile === undefined ? {} : { passwordFile: resolvePath(passwordFile) }),
   };
 }
 
-type EtcdTls = NonNullable<NonNullable<ControlConfigDocument["etcd"]>["tls"]>;
+function checkEtcd({ tls, username, passwordFile }: EtcdSection, secure: boolean, problems: Finding[]): void {
+  if (tls !== undefined) checkEtcdTls(tls, secure, problems);
+  if ((username === undefined) === (passwordFile === undefined)) return;
+  const [has, lacks] = username === undefined ? ["passwordFile", "username"] : ["username", "passwordFile"];
+  const message = `etcd has a ${has} and no ${lacks}`;
+  const hint = username === undefined ? "add username: sidelane" : "add passwordFile: ./etcd-password";
+  problems.push({ place: nameAt("etcd", has), message, why: "one is of no use without the other", hint });
+}
 
-function checkEtcdTls(tls: EtcdTls, secure: boolean, problems: Finding[]): void {
+function checkEtcdTls(tls: NonNullable<EtcdSection["tls"]>, secure: boolean, problems: Finding[]): void {
   if (!secure) {
     const message = "etcd.tls says how TLS is spoken, and store begins with etcd://, which speaks none";
     problems.push({

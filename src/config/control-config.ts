@@ -16,6 +16,7 @@ export interface ControlConfig {
   readonly feed: ServerConfig;
   /** URL without a final slash at which other replicas reach this one's API; absent: made from the bound address. */
   readonly advertise?: string;
+  readonly replicas: ReplicasConfig;
   readonly auth: AuthConfig;
   readonly connect: ConnectConfig;
   readonly limits: ControlLimits;
@@ -23,8 +24,20 @@ export interface ControlConfig {
   readonly log: { readonly level: LogLevel };
 }
 
+/** How replicas ask each other. */
+export interface ReplicasConfig {
+  /** PEM: authorities that others' certificates come from. Absent: those that Node knows, and `clientCa` of the API. */
+  readonly ca?: string;
+}
+
 /** Where the control plane keeps what it knows. */
-export type StoreConfig = FileStoreConfig | EtcdStoreConfig;
+export type StoreConfig = FileStoreConfig | EtcdStoreConfig | KubernetesStoreConfig;
+
+export interface KubernetesStoreConfig {
+  readonly kind: "kubernetes";
+  /** Absent: that of the pod, or of the kubeconfig's context. */
+  readonly namespace?: string;
+}
 
 export interface FileStoreConfig {
   readonly kind: "file";
@@ -73,7 +86,23 @@ export type AuthConfig =
       readonly tokens?: string;
       /** In order; the first whose name fits decides. */
       readonly certificates: readonly CertificateRole[];
+      /** Absent: tokens of Kubernetes are not known. */
+      readonly kubernetes?: KubernetesAuth;
     };
+
+/** Who has a token of the cluster, as its API server says (TokenReview), and what they may do. */
+export interface KubernetesAuth {
+  /** What the tokens have to be made for, so that one which leaks here is of no use elsewhere, and the other way round. */
+  readonly audience: string;
+  /** In order; the first whose name fits decides. */
+  readonly roles: readonly KubernetesRole[];
+}
+
+export interface KubernetesRole {
+  /** User name as the API server has it: `system:serviceaccount:NAMESPACE:NAME`. `*` stands for anything but `:`. */
+  readonly name: string;
+  readonly role: Role;
+}
 
 export interface CertificateRole {
   /** Common name of the certificate's subject; `*` any. */
@@ -199,6 +228,39 @@ const auth = z
         )
         .default([])
         .describe("Roles of client certificates. Needs `clientCa` in `api.tls` or `feed.tls`."),
+      kubernetes: z
+        .strictObject({
+          audience: z
+            .string()
+            .min(1, "write a word")
+            .default("sidelane")
+            .describe("Audience that the tokens have to be made for.")
+            .meta({ examples: ["sidelane"] }),
+          roles: z
+            .array(
+              z
+                .strictObject({
+                  name: z
+                    .string()
+                    .min(1, "write a user name")
+                    .describe(
+                      "User name as the API server has it, `system:serviceaccount:NAMESPACE:NAME`; `*` stands for anything but a colon.",
+                    )
+                    .meta({ examples: ["system:serviceaccount:*:*"] }),
+                  role: z
+                    .enum(roles)
+                    .describe("What whoever has the token may do.")
+                    .meta({ examples: ["sidecar"] }),
+                })
+                .describe("A role for users of the cluster; the first entry whose name fits decides.")
+                .meta({ examples: [{ name: "system:serviceaccount:*:*", role: "sidecar" }] }),
+            )
+            .min(1, "write at least one role")
+            .describe("Roles of users of the cluster."),
+        })
+        .optional()
+        .describe("Tokens of Kubernetes are asked about at its API server, the one that the control plane runs in.")
+        .meta({ examples: [{ roles: [{ name: "system:serviceaccount:*:*", role: "sidecar" }] }] }),
     }),
   ])
   .optional()
@@ -212,9 +274,15 @@ export const controlConfigSchema = z
       .string()
       .default("file:./sidelane-control")
       .describe(
-        "Where services, sandboxes and groups are kept. `file:DIR`: a directory, relative to this file, for one replica. `etcd://host:port,host:port/prefix`: etcd, for several; `etcds://` with TLS.",
+        "Where services, sandboxes and groups are kept. `file:DIR`: a directory, relative to this file, for one replica. `etcd://host:port,host:port/prefix`: etcd, for several; `etcds://` with TLS. `kubernetes://namespace`: objects in the Kubernetes API, for several; `kubernetes`: in the namespace that the control plane runs in.",
       )
-      .meta({ examples: ["file:/var/lib/sidelane-control", "etcd://10.0.0.1:2379,10.0.0.2:2379/sidelane"] }),
+      .meta({
+        examples: [
+          "file:/var/lib/sidelane-control",
+          "etcd://10.0.0.1:2379,10.0.0.2:2379/sidelane",
+          "kubernetes://sidelane",
+        ],
+      }),
     etcd: z
       .strictObject({
         tls: z
@@ -250,6 +318,15 @@ export const controlConfigSchema = z
       .optional()
       .describe("URL at which other replicas reach this one's API. Default: hostname and port of `api.address`.")
       .meta({ examples: ["http://control-0:15020"] }),
+    replicas: z
+      .strictObject({
+        ca: path(
+          "Path of the authorities that the certificates of other replicas come from: PEM, reloaded when it changes. Default: those that Node knows, `api.tls.clientCa`, and a certificate that all replicas have.",
+          "/etc/sidelane/tls/ca.crt",
+        ).optional(),
+      })
+      .prefault({})
+      .describe("How replicas ask each other, where `api.tls` is set."),
     auth,
     connect: z
       .strictObject({

@@ -78,6 +78,19 @@ describe("a control config", () => {
     });
   });
 
+  test("kubernetes", () => {
+    expect(load("store: kubernetes://sidelane").store).toEqual({ kind: "kubernetes", namespace: "sidelane" });
+    expect(load("store: kubernetes").store).toEqual({ kind: "kubernetes" });
+    expect(load('store: "kubernetes:"').store).toEqual({ kind: "kubernetes" });
+    const roles = [{ name: "system:serviceaccount:*:*", role: "sidecar" }];
+    const text = `auth: { kubernetes: { roles: ${JSON.stringify(roles)} } }`;
+    expect(load(text).auth).toEqual({
+      kind: "credentials",
+      certificates: [],
+      kubernetes: { audience: "sidelane", roles },
+    });
+  });
+
   test("an address that others reach needs a word about who may ask", () => {
     const open = 'api: { address: "0.0.0.0:15020" }\n';
     expect(refused(open)).toEqual([
@@ -96,6 +109,9 @@ describe("a control config", () => {
     ["store: etcd://", "names no member of etcd"],
     ["store: etcd://a:1\netcd: { passwordFile: p }", "etcd has a passwordFile and no username"],
     ["etcd: { username: u, passwordFile: p }", "the store is another one"],
+    ["store: kubernetes://A", '"kubernetes://A" names no namespace'],
+    ["store: kubernetes\netcd: { username: u, passwordFile: p }", "the store is another one"],
+    ["auth: { kubernetes: { roles: [] } }", "write at least one role"],
     ["auth: {}", "auth has neither tokens nor certificates"],
     ["advertise: control-0", "is not a URL"],
     ["advertise: http://control-0:1/x", "has more than a host and a port, write http://control-0:1"],
@@ -140,9 +156,9 @@ feed: { tls: { certificate: a, key: b, clientCa: c } }
     expect(new Set(fields.map(twin)).size).toBe(fields.length);
     for (const field of fields) {
       const name = twin(field);
-      const companions: Environment = name.includes("_CERTIFICATES_0_")
-        ? { SIDELANE_CONTROL_AUTH_CERTIFICATES_0_NAME: "x", SIDELANE_CONTROL_AUTH_CERTIFICATES_0_ROLE: "viewer" }
-        : {};
+      const list = /_AUTH_(?:CERTIFICATES|KUBERNETES_ROLES)_0_/u.exec(name) ?? /_AUTH_KUBERNETES_/u.exec(name);
+      const entry = `SIDELANE_CONTROL${list?.[0] === "_AUTH_KUBERNETES_" ? "_AUTH_KUBERNETES_ROLES_0_" : list?.[0]}`;
+      const companions: Environment = list === null ? {} : { [`${entry}NAME`]: "x", [`${entry}ROLE`]: "viewer" };
       const text = name === "SIDELANE_CONTROL_STORE" ? "" : base;
       expect(refused(text, { ...companions, [name]: String(field.schema.examples?.[0]) }), name).toEqual([]);
     }

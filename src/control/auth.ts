@@ -9,14 +9,26 @@ export interface Identity {
   readonly replica: boolean;
 }
 
+/** Why somebody is not known: a sentence for whoever asks, which gives nothing away. */
+export interface Unknown {
+  readonly refused: string;
+  /**
+   * `expired`: the same one may come again with a newer token. `unavailable`: nobody can say at the moment, so it is worth trying
+   * again. Default: `unknown`.
+   */
+  readonly because?: "unknown" | "expired" | "unavailable";
+}
+
+export type Identification = Identity | Unknown;
+
 /** Decides who somebody is. */
 export interface Authority {
   /**
    * `bearer` is the token without the word before it, `certificateName` the common name of a certificate that has been
-   * verified; undefined: none was shown. A token goes before a certificate. `refused` is a sentence for whoever asks, which
-   * gives nothing away.
+   * verified; undefined: none was shown. A token goes before a certificate. A promise only where somebody else has to be asked;
+   * it never rejects.
    */
-  identify(bearer: string | undefined, certificateName: string | undefined): Identity | { readonly refused: string };
+  identify(bearer: string | undefined, certificateName: string | undefined): Identification | Promise<Identification>;
 }
 
 /** Each role may do what those before it may, but for a sidecar, which only follows the table: see `mayFollow`. */

@@ -1,4 +1,4 @@
-// Who is who, by the tokens file and by `auth.certificates`. Guarantees:
+// Who is who, by the tokens file, by `auth.certificates` and by `auth.kubernetes`. Guarantees:
 //
 // - A tokens file that is missing, half written or wrong changes nothing while the process runs, and is told of once.
 // - How long a comparison takes says nothing about a token: digests are compared, all of them, in constant time.
@@ -11,7 +11,9 @@ import { readTokens, tokenDigest } from "../config/tokens-file.ts";
 import type { KnownToken } from "../config/tokens-file.ts";
 import { FollowedFiles, readSmallFile } from "../proxy/followed-files.ts";
 import type { FollowTimes, Look } from "../proxy/followed-files.ts";
-import type { Authority, Identity } from "./auth.ts";
+import type { Authority, Identification } from "./auth.ts";
+import { KubernetesTokens } from "./kubernetes-tokens.ts";
+import type { TokenReviewer } from "./kubernetes-tokens.ts";
 
 const FILE_BYTES_MAX = 1024 * 1024;
 const PROBLEMS_SHOWN_MAX = 5;
@@ -22,6 +24,8 @@ export interface CredentialsOptions extends FollowTimes {
   /** By which other replicas are known: `ReplicaRecord.secret` of this one. */
   readonly replicaSecret: string;
   readonly log: Log;
+  /** With `auth.kubernetes`: who asks the API server. */
+  readonly reviewer?: TokenReviewer | undefined;
 }
 
 interface TokensLook extends Look {
@@ -39,10 +43,15 @@ export class Credentials implements Authority {
   readonly #file: string | undefined;
   readonly #replica: Buffer;
   readonly #files: FollowedFiles<TokensLook> | undefined;
+  readonly #kubernetes: KubernetesTokens | undefined;
   #tokens: readonly KnownToken[] = [];
 
-  constructor({ auth, replicaSecret, log, ...times }: CredentialsOptions) {
+  constructor({ auth, replicaSecret, log, reviewer, ...times }: CredentialsOptions) {
     this.#open = auth.kind === "none";
+    const kubernetes = auth.kind === "none" ? undefined : auth.kubernetes;
+    if (kubernetes !== undefined && reviewer !== undefined) {
+      this.#kubernetes = new KubernetesTokens(kubernetes, reviewer, log);
+    }
     this.#certificates = auth.kind === "none" ? [] : auth.certificates;
     this.#file = auth.kind === "none" ? undefined : auth.tokens;
     this.#replica = tokenDigest(replicaSecret);
@@ -79,12 +88,13 @@ export class Credentials implements Authority {
     return this.#files?.error;
   }
 
-  identify(bearer: string | undefined, certificateName: string | undefined): Identity | { readonly refused: string } {
+  identify(bearer: string | undefined, certificateName: string | undefined): Identification | Promise<Identification> {
     if (bearer !== undefined) {
       const digest = tokenDigest(bearer);
       if (timingSafeEqual(digest, this.#replica)) return { name: "replica", role: "viewer", replica: true };
       const known = find(this.#tokens, digest);
       if (known !== undefined) return { name: known.name, role: known.role, replica: false };
+      if (this.#kubernetes?.mayKnow(bearer) === true) return this.#kubernetes.identify(bearer);
       // Where nobody is asked a token is no mistake: the client has one for another control plane.
       if (!this.#open) return { refused: "the token is not known here; check that it is this control plane's" };
     } else if (certificateName !== undefined) {
@@ -101,7 +111,7 @@ export class Credentials implements Authority {
   #wanted(): string {
     const token = "send Authorization: Bearer TOKEN";
     const certificate = "show a client certificate";
-    if (this.#file === undefined) return certificate;
+    if (this.#file === undefined && this.#kubernetes === undefined) return certificate;
     return this.#certificates.length === 0 ? token : `${token}, or ${certificate}`;
   }
 }

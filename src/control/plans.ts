@@ -4,6 +4,7 @@
 import { nearest } from "../routing/nearest.ts";
 import { checkName, checkTargetName } from "../routing/names.ts";
 import { checkChange } from "./check-change.ts";
+import { labelRefusal, managedRefusal } from "./managed.ts";
 import type { Kind, Meta, Resource, SandboxSpec } from "./resource.ts";
 import { mergePatch } from "./resources/merge-patch.ts";
 import { sameSpec, specDifference, specSummary } from "./resources/spec-difference.ts";
@@ -34,6 +35,8 @@ interface Wish {
   readonly kind: Kind;
   readonly name: string;
   readonly ifMatch?: IfMatch;
+  /** On whose behalf; default nobody's in particular. See managed.ts. */
+  readonly manager?: string;
 }
 
 export interface PutWish extends Wish {
@@ -67,12 +70,16 @@ export function putPlan(state: ControlState, wish: PutWish): Planned | Rejection
   if (!read.ok) return invalid(read.problems);
   const changed = versionRefusal(kind, name, before, ifMatch);
   if (changed !== undefined) return changed;
+  const managed = how === "put" ? managedRefusal(before, wish.manager ?? "") : undefined;
+  if (managed !== undefined) return managed;
   if (before === undefined) {
     const room = roomRefusal(state, wish.resourcesMax);
     if (room !== undefined) return room;
   } else if (how === "create" && !(before.meta.createdBy === actor && sameSpec(writable(before), read.spec))) {
     return { refused: "exists", message: `${kind} ${name} exists already: ${history(before.meta)}` };
   }
+  const label = labelRefusal(read.spec, wish.manager ?? "");
+  if (label !== undefined) return label;
   return planned(state, draftOf(kind, name, read.spec, before), before, wish.allowUnknownServices);
 }
 
@@ -83,18 +90,24 @@ export function patchPlan(state: ControlState, wish: PatchWish): Planned | Rejec
   if (before === undefined) return notFound(state, kind, name);
   const changed = versionRefusal(kind, name, before, ifMatch);
   if (changed !== undefined) return changed;
+  const managed = managedRefusal(before, wish.manager ?? "");
+  if (managed !== undefined) return managed;
   const merged = mergePatch(writable(before), patch) as Readonly<Record<string, unknown>>;
   const read = readSpec(kind, merged);
   if (!read.ok) return invalid(read.problems);
+  const label = labelRefusal(read.spec, wish.manager ?? "");
+  if (label !== undefined) return label;
   return planned(state, draftOf(kind, name, read.spec, before), before, wish.allowUnknownServices);
 }
 
 /** Deletes a resource that nobody uses. */
-export function deletePlan(state: ControlState, { kind, name, ifMatch }: Wish): Planned | Rejection {
+export function deletePlan(state: ControlState, { kind, name, ifMatch, manager = "" }: Wish): Planned | Rejection {
   const before: Resource | undefined = state.find(kind, name);
   if (before === undefined) return notFound(state, kind, name);
   const changed = versionRefusal(kind, name, before, ifMatch);
   if (changed !== undefined) return changed;
+  const managed = managedRefusal(before, manager);
+  if (managed !== undefined) return managed;
   const users = usersOf(state, before);
   if (users.length > 0) {
     const listed = users.slice(0, USERS_LISTED_MAX).join(", ");

@@ -2,9 +2,11 @@ import { once } from "node:events";
 import { type RequestListener, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { silentLog } from "../base/log.ts";
 import type { QuestionBody } from "../feed/messages.ts";
 import { BadQuestionError, askAnywhere, internalRoutes } from "./internal-routes.ts";
 import { probed, sidecarInfo } from "./readiness/fixture.ts";
+import { ReplicaTls } from "./replica-tls.ts";
 import { Replicas } from "./replicas.ts";
 import type { ReplicaRecord } from "./store/store.ts";
 import { Sidecars } from "./feed/sidecars.ts";
@@ -25,7 +27,10 @@ async function startApi(answer: RequestListener): Promise<string> {
 
 async function joined(...others: readonly ReplicaRecord[]): Promise<Replicas> {
   const self = record("r-1", "");
-  const replicas = new Replicas({ self });
+  const api = { address: "127.0.0.1:0" };
+  const tls = await ReplicaTls.start({ api, replicas: {} }, silentLog);
+  onTestFinished(() => tls.close());
+  const replicas = new Replicas({ self, tls });
   onTestFinished(() => replicas.close());
   await replicas.join({ join: async (_self, changed) => changed([self, ...others]) }, "");
   return replicas;

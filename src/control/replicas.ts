@@ -4,10 +4,11 @@
 // One of which the store hears nothing any more has died, or is cut off from the store and still has its sidecars, which route by
 // what it knew last. Until it is known to be dead it is one of the others.
 
-import { connectionCauses } from "../base/connection-causes.ts";
+import { connectionCauses, isDistrust } from "../base/connection-causes.ts";
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { request as httpsRequest } from "node:https";
 import { SIDECARS_PATH } from "./readiness/sidecar-views.ts";
+import type { ReplicaTls } from "./replica-tls.ts";
 import type { ReplicaRecord, Store } from "./store/store.ts";
 
 /** A replica that does not answer by then is not there. */
@@ -25,20 +26,16 @@ export type ReplicaAnswer =
   | { readonly replica: string; readonly answer: unknown }
   | { readonly replica: string; readonly why: string };
 
-/** Credentials for the APIs of others. */
 export interface ReplicasOptions {
   readonly self: ReplicaRecord;
-  /** PEM: authorities that their certificates come from. Absent: those that Node knows. */
-  readonly ca?: string | undefined;
-  /** PEM: shown to those that demand one. */
-  readonly certificate?: string | undefined;
-  readonly key?: string | undefined;
+  /** Whoever made it closes it. */
+  readonly tls: Pick<ReplicaTls, "agent" | "optionsFor">;
 }
 
 export class Replicas {
   #self: ReplicaRecord;
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: CONNECTIONS_MAX });
-  readonly #https: HttpsAgent;
+  readonly #tls: ReplicasOptions["tls"];
   readonly #listeners = new Set<() => void>();
   #all: readonly ReplicaRecord[] | undefined;
   /** By id: those that the store has lost. */
@@ -46,14 +43,9 @@ export class Replicas {
   #looking: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor({ self, ca, certificate, key }: ReplicasOptions) {
+  constructor({ self, tls }: ReplicasOptions) {
     this.#self = self;
-    this.#https = new HttpsAgent({
-      keepAlive: true,
-      maxSockets: CONNECTIONS_MAX,
-      ...(ca === undefined ? {} : { ca }),
-      ...(certificate === undefined || key === undefined ? {} : { cert: certificate, key }),
-    });
+    this.#tls = tls;
   }
 
   /** As others see it. */
@@ -108,7 +100,7 @@ export class Replicas {
         target,
         {
           method: sent === undefined ? "GET" : "POST",
-          agent: secured ? this.#https : this.#http,
+          ...(secured ? { agent: this.#tls.agent, ...this.#tls.optionsFor(target.hostname) } : { agent: this.#http }),
           // Not that of the socket: a peer that sends a byte now and then would never be late.
           signal: AbortSignal.timeout(withinMs),
           headers: {
@@ -144,7 +136,6 @@ export class Replicas {
     this.#closed = true;
     clearTimeout(this.#looking);
     this.#http.destroy();
-    this.#https.destroy();
     this.#listeners.clear();
   }
 
@@ -218,5 +209,9 @@ function whyOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === "TimeoutError" || error.name === "AbortError") return "no answer in time";
   if (error instanceof SyntaxError) return "its answer is no JSON";
-  return causes[(error as NodeJS.ErrnoException).code ?? ""] ?? error.message;
+  const { code = "" } = error as NodeJS.ErrnoException;
+  if (isDistrust(code)) {
+    return `its certificate cannot be trusted: ${error.message}; name the authority that signed it in replicas.ca`;
+  }
+  return causes[code] ?? error.message;
 }

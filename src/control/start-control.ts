@@ -9,14 +9,16 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { getCACertificates } from "node:tls";
-import type { TlsContents } from "../admin/http-server.ts";
 import type { Log } from "../base/log.ts";
-import type { ControlConfig, ServerConfig, StoreConfig } from "../config/control-config.ts";
+import type { ControlConfig, StoreConfig } from "../config/control-config.ts";
+import { connectKube } from "../kube/client.ts";
+import type { KubeClient } from "../kube/client.ts";
 import { formatEndpoint, parseEndpoint } from "../routing/endpoint-name.ts";
 import type { ApiBackend } from "./api/backend.ts";
 import { serveApi } from "./api/serve-api.ts";
 import { Credentials } from "./credentials.ts";
+import type { TokenReviewer } from "./kubernetes-tokens.ts";
+import { tokenReviewer } from "./token-reviewer.ts";
 import { startConnections } from "./connect/start-connections.ts";
 import { FeedStats } from "./feed/feed-stats.ts";
 import { startFeedServer } from "./feed/server.ts";
@@ -24,10 +26,10 @@ import type { FeedServer } from "./feed/server.ts";
 import { Sidecars } from "./feed/sidecars.ts";
 import { ControlMetrics } from "./metrics.ts";
 import { startReadiness } from "./readiness/start-readiness.ts";
-import type { ReplicasOptions } from "./replicas.ts";
+import { ReplicaTls } from "./replica-tls.ts";
 import { ControlState } from "./state.ts";
 import { openStore } from "./store/open-store.ts";
-import type { Store } from "./store/store.ts";
+import type { ReplicaRecord, Store } from "./store/store.ts";
 import { Writer } from "./writer.ts";
 
 /** How long somebody who looks at one sandbox waits for what is being asked about it. */
@@ -67,7 +69,7 @@ async function start(
   const { limits, timeouts } = config;
   const replica = randomUUID();
   const state = new ControlState();
-  const store = await openStoreOf(config.store, log);
+  const store = await openStoreOf(config.store, connectKube, log);
   started.push(() => store.close());
   await store.open(state);
   started.push(state.onReachable(() => tellStore(state, log)));
@@ -80,8 +82,11 @@ async function start(
   started.push(() => metrics.close());
   const writer = new Writer(state, store, (result) => metrics.committed(result));
 
+  const replicaTls = await ReplicaTls.start(config, log);
+  started.push(() => replicaTls.close());
   const readiness = await startReadiness({
-    ...(await replicaCredentials(config, replica)),
+    self: selfOf(replica),
+    tls: replicaTls,
     store,
     state,
     writer,
@@ -92,7 +97,8 @@ async function start(
   });
   started.push(() => readiness.close());
   const { replicas } = readiness;
-  const authority = new Credentials({ auth: config.auth, replicaSecret: replicas.self.secret, log });
+  const reviewer = await reviewerOf(config, started);
+  const authority = new Credentials({ auth: config.auth, replicaSecret: replicas.self.secret, log, reviewer });
   await authority.start();
   started.push(() => authority.close());
 
@@ -158,45 +164,38 @@ async function start(
   return { api: api.address, feed: feed.address };
 }
 
+/** Undefined: tokens of Kubernetes are not known here. */
+async function reviewerOf({ auth }: ControlConfig, started: (() => unknown)[]): Promise<TokenReviewer | undefined> {
+  if (auth.kind === "none" || auth.kubernetes === undefined) return undefined;
+  const client = await connectKube();
+  started.push(() => client.close());
+  return tokenReviewer(client);
+}
+
 function tellStore({ storeProblem, revision }: ControlState, log: Log): void {
   if (storeProblem === "") log.info("the store can be reached", { revision });
   else log.error(`the store cannot be reached, nothing can be written: ${storeProblem}`, { revision });
 }
 
-async function openStoreOf(config: StoreConfig, log: Log): Promise<Store> {
+async function openStoreOf(config: StoreConfig, kube: () => Promise<KubeClient>, log: Log): Promise<Store> {
   const warn = (message: string): void => log.warn(message);
-  if (config.kind === "file") return openStore(`file:${config.directory}`, { warn });
-  const { endpoints, prefix, tls, username, passwordFile } = config;
+  if (config.kind !== "etcd") return openStore(config, { warn, kube });
+  const { tls, username, passwordFile } = config;
   const text = async (file: string | undefined): Promise<string | undefined> =>
     file === undefined ? undefined : readFile(file, "utf8");
-  return openStore(`${tls === undefined ? "etcd" : "etcds"}://${endpoints.join(",")}${prefix}`, {
-    warn,
-    etcd: {
-      ca: await text(tls?.ca),
-      certificate: await text(tls?.certificate),
-      key: await text(tls?.key),
-      username,
-      password: (await text(passwordFile))?.trimEnd(),
-    },
-  });
+  const credentials = {
+    ca: await text(tls?.ca),
+    certificate: await text(tls?.certificate),
+    key: await text(tls?.key),
+    username,
+    password: (await text(passwordFile))?.trimEnd(),
+  };
+  return openStore({ ...config, secure: tls !== undefined }, { warn, etcd: credentials });
 }
 
 /** Others are let in by a secret that is new with each start. */
-async function replicaCredentials({ api }: ControlConfig, id: string): Promise<ReplicasOptions> {
-  const self = { id, url: "", secret: randomBytes(32).toString("base64url"), startedAt: new Date().toISOString() };
-  const tls = await apiTls(api);
-  if (tls === undefined) return { self };
-  const { certificate, key, ca } = tls;
-  // Replicas have certificates of one authority, or one that they share.
-  const authorities = [...getCACertificates("default"), certificate, ...(ca === undefined ? [] : [ca])];
-  return { self, certificate, key, ca: authorities.join("\n") };
-}
-
-async function apiTls({ tls }: ServerConfig): Promise<TlsContents | undefined> {
-  if (tls === undefined) return undefined;
-  const read = (file: string): Promise<string> => readFile(file, "utf8");
-  const [certificate, key] = await Promise.all([read(tls.certificate), read(tls.key)]);
-  return { certificate, key, ...(tls.clientCa === undefined ? {} : { ca: await read(tls.clientCa) }) };
+function selfOf(id: string): ReplicaRecord {
+  return { id, url: "", secret: randomBytes(32).toString("base64url"), startedAt: new Date().toISOString() };
 }
 
 /** Where others reach this replica when nobody has said so: where it listens, or anywhere on this host. */

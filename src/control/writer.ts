@@ -23,7 +23,7 @@ export interface Plan {
 
 /** Why nothing was written. */
 export interface Refusal {
-  readonly refused: "not-found" | "exists" | "changed" | "invalid" | "in-use" | "busy" | "store-down";
+  readonly refused: "not-found" | "exists" | "changed" | "invalid" | "in-use" | "managed" | "busy" | "store-down";
   /** A sentence: what is wrong, where, what to do. */
   readonly message: string;
   /** One line each, where there are several. */

@@ -72,6 +72,7 @@ const statuses: Readonly<Record<Refusal["refused"], number>> = {
   "not-found": 404,
   exists: 409,
   "in-use": 409,
+  managed: 409,
   changed: 412,
   invalid: 422,
   busy: 503,

@@ -85,5 +85,11 @@ export interface ApiBackend {
   /** What other replicas may ask, and nobody else. */
   readonly internal: readonly InternalRoute[];
   /** `GET /v1/connect` with `Upgrade: websocket`, from an editor. Owns the socket from here on, as long as `mayStay` says so. */
-  connect(request: IncomingMessage, socket: Duplex, head: Buffer, identity: Identity, mayStay: () => boolean): void;
+  connect(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    identity: Identity,
+    mayStay: () => boolean | Promise<boolean>,
+  ): void;
 }

@@ -4,6 +4,7 @@ import { jsonAnswer, problemAnswer } from "../../admin/answer.ts";
 import type { Answer } from "../../admin/answer.ts";
 import type { Query } from "../../admin/query.ts";
 import type { Asked } from "../../admin/route.ts";
+import { MANAGER_FIELD } from "../managed.ts";
 import { deletePlan, notFound, patchPlan, putPlan } from "../plans.ts";
 import type { Planned, Rejection } from "../plans.ts";
 import type { AuditEntry, Kind, Resource } from "../resource.ts";
@@ -47,7 +48,7 @@ export async function createResource(
     const message = name === undefined ? 'field "name" is missing' : "name is not text";
     return fieldRefusal("/name", message, "add name: pr-7");
   }
-  const wish = { kind, name, how: "create", fields, ...settings(call, query) } as const;
+  const wish = { kind, name, how: "create", fields, ...settings(call, query), ...managerIn(asked) } as const;
   return writtenAnswer(call, await commit(call, "create", (state) => putPlan(state, wish)));
 }
 
@@ -61,7 +62,7 @@ export async function putResource(
   const read = readChange(kind, body, asked, JSON_TYPES);
   if ("refused" in read) return read.refused;
   const { name, fields, ifMatch, onlyNew } = read;
-  const wish = { kind, name, how: "put", fields, ifMatch, ...settings(call, query) } as const;
+  const wish = { kind, name, how: "put", fields, ifMatch, ...settings(call, query), ...managerIn(asked) } as const;
   for (let attempt = 1; ; attempt++) {
     // The audit log says whether it was made or changed, so a plan that finds the other case is made anew.
     const existed = call.backend.state.find(kind, name) !== undefined;
@@ -84,14 +85,14 @@ export async function patchResource(
   const read = readChange(kind, body, asked, PATCH_TYPES);
   if ("refused" in read) return read.refused;
   const { name, fields, ifMatch } = read;
-  const wish = { kind, name, patch: fields, ifMatch, ...settings(call, query) };
+  const wish = { kind, name, patch: fields, ifMatch, ...settings(call, query), ...managerIn(asked) };
   return writtenAnswer(call, await commit(call, "update", (state) => patchPlan(state, wish)));
 }
 
 export async function deleteResource(call: ApiCall, kind: Kind, asked: Asked): Promise<Answer> {
   const condition = readPrecondition(asked.headers, undefined);
   if ("refused" in condition) return condition.refused;
-  const wish = { kind, name: nameIn(asked), ifMatch: condition.ifMatch };
+  const wish = { kind, name: nameIn(asked), ifMatch: condition.ifMatch, ...managerIn(asked) };
   const outcome = await commit(call, "delete", (state) => deletePlan(state, wish));
   if ("refused" in outcome) return refusalAnswer(outcome);
   const { before, revision } = outcome;
@@ -174,6 +175,12 @@ function settings({ backend, identity }: ApiCall, query: Query) {
     allowUnknownServices: query.get("allowUnknownServices")?.[0] === "1",
     resourcesMax: backend.limits.resourcesMax,
   };
+}
+
+/** On whose behalf the request is. */
+function managerIn({ headers }: Asked): { readonly manager?: string } {
+  const manager = headers[MANAGER_FIELD];
+  return typeof manager === "string" ? { manager } : {};
 }
 
 function existsAlready(kind: Kind, name: string): Rejection {

@@ -1,6 +1,7 @@
 // Services, sandboxes and groups: the same endpoints for each.
 
 import type { z } from "zod";
+import { MANAGER_FIELD } from "../managed.ts";
 import type { Kind } from "../resource.ts";
 import { groupSpecSchema, sandboxSpecSchema, serviceSpecSchema } from "../resources/schema.ts";
 import {
@@ -68,7 +69,13 @@ const kinds = {
   },
 } as const satisfies Record<Kind, object>;
 
-const ifMatchHeader = { "if-match": "the ETag that was read: 412 when the resource was changed since" };
+const managerHeader = {
+  [MANAGER_FIELD]: "sidelane-operator: may change what is there for objects of Kubernetes; for others that is 409",
+};
+const ifMatchHeader = {
+  ...managerHeader,
+  "if-match": "the ETag that was read: 412 when the resource was changed since",
+};
 const tagged = { etag: "Version of the resource; for If-Match." };
 
 /** The endpoints of one kind. */
@@ -103,6 +110,7 @@ export function resourceRoutes(kind: Kind): readonly ApiRoute[] {
       role: "editor",
       doc: `makes a ${kind}; sending the very same again changes nothing`,
       parameters,
+      headers: managerHeader,
       body: { schema: newBody(spec), contentTypes: JSON_TYPES, example: { name: exampleName, ...example } },
       answers: {
         200: json("It was there, made by the same with the same fields.", one, tagged),

@@ -55,13 +55,13 @@ export interface ApiRoute extends Route<ApiCall> {
 const nobody: Identity = { name: "anonymous", role: "sidecar", replica: false };
 
 /** Lets in whoever has the role that a route asks for. */
-export function admit(
+export async function admit(
   request: IncomingMessage,
   route: Pick<ApiRoute, "role">,
   call: Omit<ApiCall, "identity">,
-): Admission<ApiCall> {
+): Promise<Admission<ApiCall>> {
   if (route.role === "anyone") return { backend: { ...call, identity: nobody } };
-  const identity = identify(request, call.backend);
+  const identity = await identify(request, call.backend);
   if ("refused" in identity) return identity;
   if (!mayAct(identity.role, route.role)) {
     const detail = `${identity.name} is a ${identity.role}, and this needs a ${route.role}`;
@@ -71,10 +71,10 @@ export function admit(
 }
 
 /** Who asks, by token or certificate. */
-export function identify(
+export async function identify(
   request: IncomingMessage,
   { authority }: Pick<ApiBackend, "authority">,
-): Identity | { readonly refused: Answer } {
+): Promise<Identity | { readonly refused: Answer }> {
   const { authorization } = request.headers;
   const bearer = /^bearer +([^\s]+) *$/iu.exec(authorization ?? "")?.[1];
   if (authorization !== undefined && bearer === undefined) {
@@ -82,9 +82,15 @@ export function identify(
       refused: unauthorised("the Authorization field is not a bearer token; write Authorization: Bearer TOKEN"),
     };
   }
-  const identity = authority.identify(bearer, certificateName(request));
-  return "refused" in identity ? { refused: unauthorised(identity.refused) } : identity;
+  const identity = await authority.identify(bearer, certificateName(request));
+  if (!("refused" in identity)) return identity;
+  const { refused, because } = identity;
+  if (because !== "unavailable") return { refused: unauthorised(refused) };
+  return { refused: problemAnswer(503, refused, {}, { "retry-after": String(UNAVAILABLE_SECONDS) }) };
 }
+
+/** What whoever cannot be told from others at the moment should wait. */
+const UNAVAILABLE_SECONDS = 2;
 
 /** RFC 6750 §3. */
 function unauthorised(detail: string): Answer {

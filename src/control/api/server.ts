@@ -89,19 +89,25 @@ export function startApi({
     upgrade: {
       path: CONNECT_PATH,
       take(request, socket, head) {
-        const identity = identify(request, backend);
-        if ("refused" in identity) return endWith(socket, identity.refused);
-        if (!mayAct(identity.role, "editor")) {
-          return endWith(
-            socket,
-            problemAnswer(403, `${identity.name} is a ${identity.role}, and this needs an editor`),
-          );
-        }
-        const mayStay = (): boolean => {
-          const now = identify(request, backend);
-          return !("refused" in now) && mayAct(now.role, "editor");
+        // Until somebody else owns it.
+        const gone = (): void => void socket.destroy();
+        socket.on("error", gone);
+        const take = async (): Promise<void> => {
+          const identity = await identify(request, backend);
+          socket.off("error", gone);
+          if (socket.destroyed) return;
+          if ("refused" in identity) return endWith(socket, identity.refused);
+          if (!mayAct(identity.role, "editor")) {
+            const detail = `${identity.name} is a ${identity.role}, and this needs an editor`;
+            return endWith(socket, problemAnswer(403, detail));
+          }
+          const mayStay = async (): Promise<boolean> => {
+            const now = await identify(request, backend);
+            return !("refused" in now) && mayAct(now.role, "editor");
+          };
+          backend.connect(request, socket, head, identity, mayStay);
         };
-        backend.connect(request, socket, head, identity, mayStay);
+        void take();
       },
     },
   });

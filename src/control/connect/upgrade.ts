@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
 import { problemAnswer } from "../../admin/answer.ts";
 import { STATUS_CODES } from "../../admin/node-http.ts";
 import type { Log } from "../../base/log.ts";
@@ -21,7 +22,7 @@ export type ConnectUpgrade = (
   socket: Duplex,
   head: Buffer,
   identity: Identity,
-  mayStay?: () => boolean,
+  mayStay?: () => boolean | Promise<boolean>,
 ) => void;
 
 /** Between two looks whether the credentials of a machine are still good: as for the table feed. */
@@ -46,13 +47,17 @@ export function connectUpgrade(hub: ConnectHub, log: Log, authoriseMs: number = 
       server.handleUpgrade(request, socket, head, (webSocket) => {
         webSocket.on("error", () => {}); // followed by "close"
         const looks = setInterval(() => {
-          if (!mayStay()) webSocket.close(POLICY_VIOLATION, "the credentials are no longer good");
+          void look(mayStay, webSocket);
         }, authoriseMs).unref();
         webSocket.on("close", () => clearInterval(looks));
         hub.attach(asked.session, webSocket);
       });
     });
   };
+
+  async function look(mayStay: () => boolean | Promise<boolean>, webSocket: WebSocket): Promise<void> {
+    if (!(await mayStay())) webSocket.close(POLICY_VIOLATION, "the credentials are no longer good");
+  }
 
   async function admit(asked: ConnectRequest, socket: Duplex, upgrade: () => void): Promise<void> {
     try {
@@ -77,6 +82,7 @@ const statuses: Readonly<Record<Refusal["refused"], number>> = {
   exists: 409,
   changed: 409,
   "in-use": 409,
+  managed: 409,
   invalid: 400,
   busy: 503,
   "store-down": 503,

@@ -105,3 +105,28 @@ test("a certificate that cannot be used is told of at the start", async () => {
     /TLS of feed: .*tls\.key is empty/,
   );
 });
+
+test("a token that has had its time: the sidecar is asked to come again, with the next one", async () => {
+  let expired = false;
+  const identify: Authority["identify"] = async (bearer) => {
+    await Promise.resolve();
+    if (expired && bearer === "first") return { refused: "the token has expired", because: "expired" };
+    return { name: "checkout", role: "sidecar", replica: false };
+  };
+  control = await TestControl.start({ auth: { identify }, times: { authoriseMs: 20 } });
+  const sidecar = control.follow({}, { bearer: "first" });
+  await sidecar.untilRevision(1);
+  expired = true;
+  await sidecar.untilEnded();
+  expect(control.server.stats.ends).toMatchObject({ shutdown: 1, refused: 0 });
+  const late = control.follow({}, { bearer: "first" });
+  expect(await late.untilEnded()).toEqual({ code: status.UNAUTHENTICATED, details: "the token has expired" });
+});
+
+test("where nobody can say whose a token is, it is worth trying again", async () => {
+  const refused = "whose the token is cannot be said at the moment";
+  const identify: Authority["identify"] = () => Promise.resolve({ refused, because: "unavailable" });
+  control = await TestControl.start({ auth: { identify } });
+  const sidecar = control.follow({}, { bearer: "token" });
+  expect(await sidecar.untilEnded()).toEqual({ code: status.UNAVAILABLE, details: refused });
+});

@@ -11,7 +11,7 @@ import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Log } from "../../base/log.ts";
 import { decodeFromSidecar, encodeFromControl } from "../../feed/codec.ts";
 import type { FromSidecar, Hello, QuestionBody } from "../../feed/messages.ts";
-import { type Authority, mayFollow } from "../auth.ts";
+import { type Authority, type Identification, mayFollow } from "../auth.ts";
 import type { Channel, Parcel } from "./channel.ts";
 import type { Distributor, Follower } from "./distributor.ts";
 import type { FeedStats } from "./feed-stats.ts";
@@ -90,11 +90,20 @@ export class FeedStream implements Follower, SidecarStream {
     this.#peer = call.getPeer();
     this.#bearer = bearerOf(call);
     this.#certificateName = certificateNameOf(call);
-    call.on("data", (bytes: Buffer) => this.#receive(bytes));
     call.on("end", () => this.#end("closed"));
     call.on("cancelled", () => this.#closed());
     call.on("close", () => this.#closed());
-    if (!this.#authorise()) return;
+    const identified = this.#identify();
+    if (identified instanceof Promise) void identified.then((identity) => this.#begin(identity));
+    else this.#begin(identified);
+  }
+
+  /** Nothing is read before it is known who sends it. */
+  #begin(identity: Identification): void {
+    const call = this.#call;
+    const deps = this.#deps;
+    call.on("data", (bytes: Buffer) => this.#receive(bytes));
+    if (!this.#authorised(identity)) return;
     this.#helloTimer = setTimeout(() => {
       const { helloMs } = deps.times;
       this.#refuse(status.DEADLINE_EXCEEDED, `no hello within ${helloMs} ms; it has to be the first message`);
@@ -166,7 +175,9 @@ export class FeedStream implements Follower, SidecarStream {
     const { slowMs, appliedMs, authoriseMs } = this.#deps.times;
     if (nowMs > this.#authoriseAt) {
       this.#authoriseAt = nowMs + authoriseMs;
-      this.#authorise();
+      const identified = this.#identify();
+      if (identified instanceof Promise) void identified.then((identity) => this.#authorised(identity));
+      else this.#authorised(identified);
     }
     if (this.#unappliedRevision !== 0 && nowMs - this.#unappliedSince >= appliedMs) this.#handled();
     if (this.#writingSince === 0 || nowMs - this.#writingSince < slowMs) return;
@@ -180,12 +191,18 @@ export class FeedStream implements Follower, SidecarStream {
     this.#received = 0;
   }
 
-  /** Looks whether the credentials are good, and refuses when not: tokens are taken back while streams last. */
-  #authorise(): boolean {
+  #identify(): Identification | Promise<Identification> {
+    return this.#deps.auth.identify(this.#bearer, this.#certificateName);
+  }
+
+  /** Refuses when the credentials are not good (any more): tokens are taken back while streams last. */
+  #authorised(identity: Identification): boolean {
     if (this.#ended) return false;
-    const identity = this.#deps.auth.identify(this.#bearer, this.#certificateName);
     if ("refused" in identity) {
-      this.#refuse(status.UNAUTHENTICATED, identity.refused);
+      const { refused, because } = identity;
+      // Its token had its time and it has a newer one by now: it is asked to come with that, and nobody counts as behind.
+      if (because === "expired" && this.#hello !== undefined) this.sendAway(0);
+      else this.#refuse(because === "unavailable" ? status.UNAVAILABLE : status.UNAUTHENTICATED, refused);
       return false;
     }
     const { name, role } = identity;

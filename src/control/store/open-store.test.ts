@@ -8,7 +8,12 @@ describe("--store", () => {
     ["file:./data", `file:${process.cwd()}/data`],
     ["etcd://a", "etcd://a:2379/sidelane"],
     ["etcd://10.0.0.1:2379,[::1]:4001/team/x/", "etcd://10.0.0.1:2379,[::1]:4001/team/x"],
+    ["etcd://[::1]", "etcd://[::1]:2379/sidelane"],
     ["etcds://etcd.svc:2379", "etcds://etcd.svc:2379/sidelane"],
+    ["kubernetes://sidelane", "kubernetes://sidelane"],
+    ["kubernetes://sidelane/", "kubernetes://sidelane"],
+    ["kubernetes", "kubernetes"],
+    ["kubernetes:", "kubernetes"],
   ])("%s is %s", async (url, name) => {
     const store = openStore(url);
     expect(store.name).toBe(name);
@@ -16,15 +21,18 @@ describe("--store", () => {
   });
 
   test.each([
-    ["/var/lib/x", 'store "/var/lib/x": no such kind of store; write file:DIR, etcd://'],
-    ["redis://a", 'store "redis://a": no such kind of store'],
-    ["file:", "store file:: names no directory; write file:/var/lib/sidelane-control"],
-    ["file://host/x", "store file://host/x: names no directory"],
-    ["etcd://", 'store etcd://: "" is no HOST:PORT'],
-    ["etcd://a,,b", '"" is no HOST:PORT'],
-    ["etcd://a:0", '"a:0" is no HOST:PORT'],
-    ["etcd://a:70000/x", '"a:70000" is no HOST:PORT'],
-    ["etcd://me:secret@a/x", "a user does not belong into the URL; write etcd.username and etcd.passwordFile"],
+    ["/var/lib/x", 'store: "/var/lib/x" is not a store, write file:/var/lib/x'],
+    ["redis://a", 'store: "redis://a" is not a store, write file:DIR, etcd://'],
+    ["file:", "store: store names no directory, write file:/var/lib/sidelane-control"],
+    ["file://host/x", 'store "file://host/x" names a host'],
+    ["etcd://", '"etcd://" names no member of etcd'],
+    ["etcd://a,,b", '"" is not an endpoint of etcd'],
+    ["etcd://a:0", '"a:0" is not an endpoint of etcd'],
+    ["etcd://a:70000/x", '"a:70000" is not an endpoint of etcd'],
+    ["etcd://me:secret@a/x", "store holds credentials"],
+    ["kubernetes://Team_A", '"kubernetes://Team_A" names no namespace'],
+    ["kubernetes:sidelane", "write kubernetes://sidelane"],
+    ["kubernetes://a/b", "names no namespace"],
   ])("%s is refused", (url, why) => {
     expect(() => openStore(url)).toThrow(why);
     expect(() => openStore(url)).not.toThrow("secret");

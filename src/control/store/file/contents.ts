@@ -1,4 +1,4 @@
-// What the file store knows, in memory: what its log says from the header to the last record. A commit that was made again is
+// What a store with a log of its own knows, in memory: what the log says from the header to the last record. One made again is
 // found by its id among the last ones.
 
 import type { AuditEntry, Kind, Resource, ResourceId } from "../../resource.ts";
