@@ -30,6 +30,10 @@ LABEL org.opencontainers.image.title="sidelane" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 ENV NODE_ENV=production
+# For `sidelane intercept` in an init container: 4 MB with its libraries. A base without apt has to bring it along.
+RUN command -v iptables-nft-restore > /dev/null \
+ || { apt-get update && apt-get install --yes --no-install-recommends iptables \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt /usr/share/doc/* /usr/share/man/*; }
 WORKDIR /app
 COPY package.json LICENSE ./
 COPY --from=build /build/node_modules node_modules/

@@ -65,6 +65,24 @@ admin: { address: "127.0.0.1:${admin}" }
   await checks.check("check accepts a config and a table", () => {
     must(engine.podman("run", "--rm", ...hardened, ...running, image, "check", "/etc/sidelane/sidelane.yaml"));
   });
+  const initContainer = [...hardened, "--cap-add=NET_ADMIN,NET_RAW", "--user=0:0", "--network=none"];
+  const intercept = ["intercept", "--inbound", "8080:15100", "--outbound", "80:15200"];
+  await checks.check("intercept makes rules, read-only, with two capabilities", () => {
+    const said = must(engine.podman("run", "--rm", ...initContainer, image, ...intercept));
+    if (!said.includes("IPv4: inbound 8080 to 15100, outbound 80 to 15200")) throw new Error(`it said ${said}`);
+  });
+  await checks.check("intercept without them ends with exit code 1 and says what it lacks", () => {
+    const { status, text } = engine.podman(
+      "run",
+      "--rm",
+      ...hardened,
+      "--user=0:0",
+      "--network=none",
+      image,
+      ...intercept,
+    );
+    if (status !== 1 || !text.includes("lacks NET_ADMIN and NET_RAW")) throw new Error(`exit code ${status}: ${text}`);
+  });
   await checks.check("check refuses a bad table with exit code 1", () => {
     writeFileSync(join(engine.folder, "etc", "bad.yaml"), "services: 7\n");
     const { status, text } = engine.podman(
