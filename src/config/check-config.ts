@@ -2,7 +2,6 @@
 // corners left: the data plane never asks whether a field was given.
 
 import { parseEndpoint } from "../routing/endpoint-name.ts";
-import type { Endpoint } from "../routing/endpoint-name.ts";
 import { nameAt, valueAt } from "../routing/finding.ts";
 import type { Finding, Path } from "../routing/finding.ts";
 import { checkName, checkTargetName } from "../routing/names.ts";
@@ -10,8 +9,9 @@ import { Addresses, isLoopbackHost, malformed, reachesItself, quote } from "./ad
 import { toTenancy } from "./check-tenancy.ts";
 import { toListenerTls, toUpstreamTls } from "./check-tls.ts";
 import type { CheckContext } from "./check-tls.ts";
+import type { ListenEndpoint } from "./listen-address.ts";
 import { toTableSource } from "./table-source.ts";
-import type { ListenerConfig, ProxyConfig, ProxyConfigDocument } from "./proxy-config.ts";
+import type { AdminConfig, ListenerConfig, ProxyConfig, ProxyConfigDocument } from "./proxy-config.ts";
 
 /** `config` is only meaningful when there are no problems. */
 export interface CheckedConfig {
@@ -32,7 +32,7 @@ export function toProxyConfig(
   const warnings: Finding[] = [];
   const context: CheckContext = { problems, warnings, resolvePath };
   checkNames(document, problems);
-  const addresses = new Addresses(problems);
+  const addresses = new Addresses(problems, { any: true });
   const listeners = document.listeners.map((listener, index) => toListener(listener, index, addresses, context));
   checkListenerNames(listeners, document, problems);
   const admin = addresses.claim(document.admin.address, ["admin", "address"], "the admin server");
@@ -44,6 +44,7 @@ export function toProxyConfig(
       hint: "write 127.0.0.1, or guard the port",
     });
   }
+  checkOpenAdmin(document.admin, addresses, warnings);
   if (document.ownership !== undefined) {
     const place = ["ownership", "address"];
     const ownership = addresses.claim(document.ownership.address, place, "the ownership server");
@@ -66,7 +67,7 @@ export function toProxyConfig(
     table: toTableSource(document.table, document, context),
     tenancy: toTenancy(document, isWritten(written, "tenancy", "repair"), listeners, context),
     upstreamTls: toUpstreamTls(document.upstreamTls, context),
-    admin: document.admin,
+    admin: toAdmin(document.admin),
     ...(document.ownership === undefined ? {} : { ownership: document.ownership }),
     ...(document.spans === undefined ? {} : { spans: document.spans }),
     limits,
@@ -76,6 +77,26 @@ export function toProxyConfig(
     accessLog: { ...document.accessLog, file: file === "-" ? file : resolvePath(file) },
   };
   return { config, problems, warnings };
+}
+
+function checkOpenAdmin(
+  { open, reach }: ProxyConfigDocument["admin"],
+  addresses: Addresses,
+  warnings: Finding[],
+): void {
+  if (open !== undefined) addresses.claim(open, ["admin", "open"], "the open admin server");
+  else if (reach !== undefined) {
+    warnings.push({
+      place: nameAt("admin", "reach"),
+      message: "admin.reach names ports that nobody can ask about",
+      why: "GET /reach/tcp/PORT is answered at admin.open, and there is none",
+      hint: 'add open: "*:15004", or remove it',
+    });
+  }
+}
+
+function toAdmin({ address, open, reach }: ProxyConfigDocument["admin"]): AdminConfig {
+  return { address, ...(open === undefined ? {} : { open }), ...(reach === undefined ? {} : { reach }) };
 }
 
 function checkNames(document: ProxyConfigDocument, problems: Finding[]): void {
@@ -186,7 +207,7 @@ function checkTarget(
   listener: ListenerDocument,
   name: string,
   path: Path,
-  own: Endpoint | undefined,
+  own: ListenEndpoint | undefined,
   problems: Finding[],
 ): string {
   if (listener.target === undefined) {
