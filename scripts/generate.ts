@@ -6,10 +6,13 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { renderCommandDocs } from "../src/cli/command-docs.ts";
 import { configJsonSchema, controlConfigJsonSchema, tableJsonSchema } from "../src/config/json-schema.ts";
+import { webhookConfigJsonSchema } from "../src/config/load-webhook-config.ts";
 import type { JsonSchema } from "../src/config/schema-fields.ts";
 import { configurationPage } from "./generate-configuration.ts";
 import { controlConfigurationPage } from "./generate-control-configuration.ts";
 import { errorsPage } from "./generate-errors.ts";
+import { kubernetesResourcesPage } from "./generate-kubernetes-resources.ts";
+import { webhookConfigurationPage } from "./generate-webhook-configuration.ts";
 
 /** Every generated file with its content, paths from the root of the project. */
 function generatedFiles(): Readonly<Record<string, string>> {
@@ -17,9 +20,12 @@ function generatedFiles(): Readonly<Record<string, string>> {
     "schema/sidelane.schema.json": schemaFile(configJsonSchema(), "Sidelane proxy config"),
     "schema/routes.schema.json": schemaFile(tableJsonSchema(), "Sidelane routing table"),
     "schema/control-config.schema.json": schemaFile(controlConfigJsonSchema(), "Sidelane control config"),
+    "schema/webhook-config.schema.json": schemaFile(webhookConfigJsonSchema(), "Sidelane webhook config"),
     "docs/configuration.md": configurationPage(),
     "docs/control-configuration.md": controlConfigurationPage(),
+    "docs/webhook-configuration.md": webhookConfigurationPage(),
     "docs/errors.md": errorsPage(),
+    "docs/kubernetes-resources.md": kubernetesResourcesPage(),
     "docs/commands.md": renderCommandDocs(),
   };
 }

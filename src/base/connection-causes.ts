@@ -8,3 +8,8 @@ export const connectionCauses: Readonly<Record<string, string>> = {
   ENETUNREACH: "network unreachable",
   ETIMEDOUT: "no connection in time",
 };
+
+/** Whether OpenSSL's code is about a certificate that cannot be believed. */
+export function isDistrust(code: string): boolean {
+  return /CERT|SELF_SIGNED|UNABLE_TO_(?:GET_ISSUER|VERIFY)/u.test(code);
+}

@@ -138,7 +138,7 @@ export const commands: readonly CommandEntry[] = [
       },
       {
         flags: "--store <url>",
-        text: "where everything is kept, in place of the config's: file:DIR, or etcd://HOST:PORT,.../PREFIX",
+        text: "where everything is kept, in place of the config's: file:DIR, etcd://HOST:PORT,.../PREFIX, or kubernetes://NAMESPACE",
       },
     ],
     examples: [
@@ -147,6 +147,61 @@ export const commands: readonly CommandEntry[] = [
     ],
     run: async (_, flags) => (await import("./control.ts")).control(flags),
   },
+  {
+    name: "operator",
+    summary: "run the Kubernetes operator",
+    text:
+      "Makes Sandboxes and RouteGroups of Kubernetes come true: builds forks from their baselines and follows these, writes routes " +
+      "to the control plane, finds services, keeps certificates. Of several replicas one works and the others wait. Runs until " +
+      "SIGTERM or SIGINT. Exits with 1 when the config is wrong, there is no cluster, or an address is taken.",
+    flags: [
+      {
+        flags: "--config <file>",
+        text: "operator config, see docs/kubernetes-operator.md",
+        completes: "file",
+      },
+      {
+        flags: "--kubeconfig <file>",
+        text: "which cluster; default: KUBECONFIG, else the one that the pod runs in",
+        completes: "file",
+      },
+      {
+        flags: "--cleanup",
+        text: "instead, delete all Sandboxes and RouteGroups, the webhook's configuration and whatever else Sidelane has made in the cluster",
+      },
+      {
+        flags: "--within <duration>",
+        text: "with --cleanup: an operator gets so long to let go of them; default: 120s",
+      },
+    ],
+    examples: [
+      { line: "sidelane operator --config operator.yaml", text: "in a pod, or with KUBECONFIG" },
+      {
+        line: "sidelane operator --config operator.yaml --kubeconfig kind.yaml",
+        text: "beside a cluster, to try things out",
+      },
+    ],
+    run: async (_, flags) => (await import("./operator.ts")).operator(flags),
+  },
+  {
+    name: "webhook",
+    summary: "answer Kubernetes' questions about new pods",
+    text:
+      "Puts the sidecar into pods that are about to be created, in namespaces with the label sidelane.dev/injection. The Helm chart " +
+      "runs it; docs/injection.md says what becomes of a pod. Runs until SIGTERM or SIGINT. Exits with 1 when the config is wrong or an " +
+      "address is taken; a certificate or an API server that is not there yet is waited for.",
+    flags: [
+      {
+        flags: "--config <file>",
+        text: "webhook config, see docs/webhook-configuration.md",
+        env: "SIDELANE_WEBHOOK_CONFIG",
+        completes: "file",
+        required: true,
+      },
+    ],
+    examples: [{ line: "sidelane webhook --config webhook.yaml", text: "as the file says" }],
+    run: async (_, flags) => (await import("./webhook.ts")).webhook(String(flags["config"])),
+  },
   sandboxCommands,
   groupCommands,
   serviceCommands,
@@ -154,6 +209,42 @@ export const commands: readonly CommandEntry[] = [
   applyInfo,
   sidecarsInfo,
   auditInfo,
+  {
+    name: "doctor",
+    summary: "look at a set-up and say what is wrong",
+    text:
+      "Looks at a Kubernetes cluster, a compose file or a running control plane, changes nothing, and says what is wrong and " +
+      "what to do. Without flags it looks at the compose file of this folder. Exits with 1 when something is wrong.",
+    flags: [
+      { flags: "--kubernetes", text: "look at the cluster of the kubeconfig" },
+      {
+        flags: "--kubeconfig <file>",
+        text: "which kubeconfig; default: as kubectl chooses",
+        completes: "file",
+      },
+      { flags: "--context <name>", text: "which context of it" },
+      { flags: "--install-namespace <name>", text: "where Sidelane is installed; default: sidelane" },
+      {
+        flags: "--compose <file>",
+        text: "look at a compose file; may be repeated, later ones go over earlier ones",
+        repeats: true,
+        completes: "file",
+      },
+      ...optionalControlFlags.map((flag) =>
+        flag.flags.startsWith("--control") ? { ...flag, text: `look at the control plane there: ${flag.text}` } : flag,
+      ),
+      jsonOutputFlag,
+    ],
+    examples: [
+      { line: "sidelane doctor --kubernetes", text: "everything from the installation to the pods without a sidecar" },
+      { line: "sidelane doctor --compose compose.yaml", text: "is each sidecar in front of its app?" },
+      {
+        line: "sidelane doctor --control http://127.0.0.1:15020",
+        text: "who follows the table, and which sandboxes are not ready",
+      },
+    ],
+    run: async (_, flags) => (await import("./doctor.ts")).doctor(flags),
+  },
   keyCommands,
   {
     name: "trace",
@@ -192,6 +283,45 @@ export const commands: readonly CommandEntry[] = [
       },
     ],
     run: async ([id], flags) => (await import("./trace/command.ts")).traceCommand(id ?? "", flags),
+  },
+  {
+    name: "intercept",
+    summary: "lead a pod's connections through its sidecar",
+    text:
+      "Makes iptables rules in this network namespace, IPv6 included where there is any: connections from outside to the " +
+      "ports of --inbound go to the sidecar's listeners, and those that local processes make to the ports of --outbound; all others " +
+      "stay as they are. What the sidecar's own user sends is left alone. Run again, it replaces its rules. Needs root with " +
+      "NET_ADMIN and NET_RAW, as in an init container. Exits with 1 when the rules cannot be made, and says what is missing.",
+    flags: [
+      { flags: "--inbound <ports>", text: "PORT:LISTENER,...: ports of the app, ports of the sidecar", repeats: true },
+      {
+        flags: "--outbound <ports>",
+        text: "PORT:LISTENER,...: ports of other services, ports of the sidecar",
+        repeats: true,
+      },
+      {
+        flags: "--exclude-source <ranges>",
+        text: "callers that reach the app directly, as 10.0.0.0/8,fd00::/8",
+        repeats: true,
+      },
+      { flags: "--exclude-destination <ranges>", text: "destinations that the app reaches directly", repeats: true },
+      { flags: "--user <id>", text: "user id of the sidecar; default: 15065" },
+      {
+        flags: "--iptables <variant>",
+        text: "take this one, and no other; default: what works",
+        completes: ["nft", "legacy"],
+      },
+      { flags: "--dry-run", text: "print the rules and make none" },
+      { flags: "--remove", text: "remove the rules" },
+    ],
+    examples: [
+      { line: "sidelane intercept --inbound 8080:15100,9090:15101", text: "two ports of the app" },
+      {
+        line: "sidelane intercept --inbound 8080:15100 --outbound 80:15200 --exclude-destination 169.254.0.0/16 --dry-run",
+        text: "what the rules would be, with requests to other services, but not to the metadata server",
+      },
+    ],
+    run: async (_, flags) => (await import("./intercept.ts")).interceptCommand(flags),
   },
   {
     name: "demo",

@@ -3,9 +3,10 @@ import type { ExitCode } from "./command.ts";
 
 /** A proxy, in this process or in workers, or a control replica. */
 export interface Running {
-  /** `host:port` as bound: of each listener by name, of a proxy's admin server, and of the port for the app if there is one. */
+  /** `host:port` as bound: of each listener by name, of a proxy's admin servers, and of the port for the app if there is one. */
   readonly listeners: Readonly<Record<string, string>>;
   readonly admin: string | undefined;
+  readonly open?: string | undefined;
   readonly ownership: string | undefined;
   /** Readiness fails at once; resolves when running exchanges have finished or their time is up, and all is closed. */
   drain(): Promise<void>;
@@ -46,8 +47,12 @@ export async function runUntilSignal(
       log.info("ended before anything was served", { why: await ending.promise });
       return 0;
     }
-    const { listeners, admin, ownership } = running;
-    const own = { ...(admin === undefined ? {} : { admin }), ...(ownership === undefined ? {} : { ownership }) };
+    const { listeners, admin, open, ownership } = running;
+    const own = {
+      ...(admin === undefined ? {} : { admin }),
+      ...(open === undefined ? {} : { open }),
+      ...(ownership === undefined ? {} : { ownership }),
+    };
     log.info("listening", { ...listeners, ...own });
     process.send?.({ kind: "listening", listeners, ...own });
 

@@ -23,6 +23,7 @@ export function checkControlFiles(config: ControlConfig, source: SourceMap, nowM
     const files = { certificate, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
     checkSection(files, [server, "tls"], nowMs, add, "clientCa");
   }
+  checkSection(config.replicas, ["replicas"], nowMs, add);
   if (config.store.kind === "etcd" && config.store.tls !== undefined) {
     checkSection(config.store.tls, ["etcd", "tls"], nowMs, add);
   }
