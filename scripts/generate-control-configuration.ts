@@ -72,9 +72,12 @@ feed:
 advertise: https://control-0:15020
 \`\`\`
 
-${table((field) => ["api", "feed", "advertise"].includes(String(field.path[0])))}
+${table((field) => ["api", "feed", "advertise", "replicas"].includes(String(field.path[0])))}
 
-Certificates and keys are read again when they change, without a restart. What the API offers: [API](api.md).
+Certificates, keys and authorities are read again when they change, without a restart. What the API offers: [API](api.md).
+
+Replicas ask each other at \`advertise\`. With \`api.tls\` each believes a certificate of a known authority that is for the host of that URL, or for the first
+DNS name of its own certificate. So replicas that share one certificate, as those of a Kubernetes Service do, may have addresses for URLs.
 
 ## auth
 

@@ -8,29 +8,19 @@ import { startControl } from "../control/start-control.ts";
 import { ProcessLog } from "../telemetry/process-log.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
 import { packageVersion } from "./package-version.ts";
-import { isBug } from "./proxy.ts";
 import { readFile } from "./read-file.ts";
-import { runUntilSignal } from "./run-until-signal.ts";
+import { runProcess } from "./run-process.ts";
 
 /** `sidelane control`: runs until it is told to end; a `RefusedError` when it cannot start. */
 export async function control(flags: FlagValues): Promise<ExitCode> {
   const { config, warnings } = configOf(flags["config"] as string | undefined, flags["store"] as string | undefined);
   const log = new ProcessLog({ level: config.log.level });
   for (const warning of warnings) log.warn(warning);
-  process.on("uncaughtException", (error) => {
-    log.error("uncaught exception, ending", { error: error.stack ?? String(error) });
-    process.exit(1);
-  });
-  try {
-    return await runUntilSignal(async () => {
-      const replica = await startControl(config, log, packageVersion());
-      const { api, feed } = replica;
-      return { listeners: { api, feed }, admin: undefined, ownership: undefined, drain: () => replica.close() };
-    }, log);
-  } catch (error) {
-    if (!(error instanceof Error) || isBug(error)) throw error;
-    throw new RefusedError(error.message);
-  }
+  return runProcess(async () => {
+    const replica = await startControl(config, log, packageVersion());
+    const { api, feed } = replica;
+    return { listeners: { api, feed }, admin: undefined, ownership: undefined, drain: () => replica.close() };
+  }, log);
 }
 
 /** Without a file everything comes from the environment and the defaults. */

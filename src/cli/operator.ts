@@ -8,9 +8,8 @@ import { ProcessLog } from "../telemetry/process-log.ts";
 import { MisuseError } from "./command.ts";
 import type { ExitCode, FlagValues } from "./command.ts";
 import { parseDuration } from "./duration.ts";
-import { isBug } from "./proxy.ts";
 import { readFile } from "./read-file.ts";
-import { runUntilSignal } from "./run-until-signal.ts";
+import { runProcess } from "./run-process.ts";
 
 /** `sidelane operator`: runs until it is told to end; a `RefusedError` when it cannot start. */
 export async function operator(flags: FlagValues): Promise<ExitCode> {
@@ -25,21 +24,12 @@ export async function operator(flags: FlagValues): Promise<ExitCode> {
   if (!loaded.ok) throw new RefusedError(loaded.problems.map(formatProblem).join("\n"));
   const { config } = loaded;
   const log = new ProcessLog({ level: config.log.level });
-  process.on("uncaughtException", (error) => {
-    log.error("uncaught exception, ending", { error: error.stack ?? String(error) });
-    process.exit(1);
-  });
   const kubeconfig = flags["kubeconfig"];
-  try {
+  return runProcess(async () => {
     const kube = await connectKube({ kubeconfig: typeof kubeconfig === "string" ? kubeconfig : undefined });
-    return await runUntilSignal(async () => {
-      const running = await startOperator(config, kube, log);
-      return { listeners: {}, admin: running.admin, ownership: undefined, drain: () => running.close() };
-    }, log);
-  } catch (error) {
-    if (!(error instanceof Error) || isBug(error)) throw error;
-    throw new RefusedError(error.message);
-  }
+    const running = await startOperator(config, kube, log);
+    return { listeners: {}, admin: running.admin, ownership: undefined, drain: () => running.close() };
+  }, log);
 }
 
 /** `sidelane operator --cleanup`: 1 when something is left. */

@@ -6,9 +6,8 @@ import { ProcessLog } from "../telemetry/process-log.ts";
 import { startWebhook } from "../webhook/start-webhook.ts";
 import type { ExitCode } from "./command.ts";
 import { packageVersion } from "./package-version.ts";
-import { isBug } from "./proxy.ts";
 import { readFile } from "./read-file.ts";
-import { runUntilSignal } from "./run-until-signal.ts";
+import { runProcess } from "./run-process.ts";
 
 /** `sidelane webhook`: runs until it is told to end; a `RefusedError` when it cannot start. */
 export async function webhook(file: string): Promise<ExitCode> {
@@ -16,21 +15,14 @@ export async function webhook(file: string): Promise<ExitCode> {
   if (!loaded.ok) throw new RefusedError(loaded.problems.map(formatProblem).join("\n"));
   const { config } = loaded;
   const log = new ProcessLog({ level: config.log.level });
-  process.on("uncaughtException", (error) => {
-    log.error("uncaught exception, ending", { error: error.stack ?? String(error) });
-    process.exit(1);
-  });
   const client = await connectKube({ kubeconfig: config.kubeconfig });
   try {
-    return await runUntilSignal(async (_, signal) => {
+    return await runProcess(async (_, signal) => {
       const running = await startWebhook(config, { client, log, version: packageVersion(), signal });
       if (running === undefined) return undefined;
       const { reviews, admin } = running;
       return { listeners: { reviews }, admin, ownership: undefined, drain: () => running.close() };
     }, log);
-  } catch (error) {
-    if (!(error instanceof Error) || isBug(error)) throw error;
-    throw new RefusedError(error.message);
   } finally {
     client.close();
   }

@@ -4,6 +4,7 @@
 
 import { z } from "zod";
 import { numbers } from "./limits-schema.ts";
+import { logSchema } from "./log-schema.ts";
 import type { LimitInfo } from "../base/limits.ts";
 import type { LogLevel } from "./proxy-config.ts";
 
@@ -347,16 +348,7 @@ export const controlConfigSchema = z
       .describe("Where sidecars reach the machines of developers."),
     limits: numbers(controlLimitInfos).prefault({}).describe("Upper bounds; per replica."),
     timeouts: numbers(controlTimeoutInfos).prefault({}).describe("Deadlines in milliseconds."),
-    log: z
-      .strictObject({
-        level: z
-          .enum(["debug", "info", "warn", "error"])
-          .default("info")
-          .describe("Least severity that is written.")
-          .meta({ examples: ["debug"] }),
-      })
-      .prefault({})
-      .describe("The process log: JSON lines on standard error."),
+    log: logSchema,
   })
   .describe("Sidelane control config");
 

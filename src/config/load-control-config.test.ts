@@ -205,12 +205,13 @@ test("the files that it names are looked at", async () => {
   const authority = await makeAuthority();
   const pair = await folder.putPair("tls", await authority.sign("control"));
   const tokens = await folder.put("tokens.yaml", "- { name: a, role: editor, token: short }\n");
-  const text = `api: { tls: { certificate: ${pair.certificate}, key: ${pair.key}, clientCa: ${folder.path}/ca.crt } }\nauth: { tokens: ${tokens} }\n`;
+  const text = `api: { tls: { certificate: ${pair.certificate}, key: ${pair.key}, clientCa: ${folder.path}/ca.crt } }\nauth: { tokens: ${tokens} }\nreplicas: { ca: ${pair.key} }\n`;
   const result = loadControlConfig(text, "control.yaml", {});
   if (!result.ok) throw new Error("refused");
   const lines = checkControlFiles(result.config, result.source).problems.map(formatProblem);
   expect(lines).toEqual([
     expect.stringMatching(/^control\.yaml:1:.*api\.tls\.clientCa: .*ca\.crt does not exist, check the path$/u),
+    expect.stringMatching(/^control\.yaml:3:.*replicas\.ca: .*tls\.key holds a private key and no certificate/u),
     expect.stringMatching(/tokens\.yaml:1:35: the token of a has 5 characters/u),
   ]);
 });

@@ -8,6 +8,7 @@ import type { Limits, Timeouts } from "../base/limits.ts";
 import type { SigningAlgorithm } from "../protocol/signed-key/signing-key.ts";
 import type { Carrier } from "../routing/carrier.ts";
 import { numbers } from "./limits-schema.ts";
+import { logSchema } from "./log-schema.ts";
 import { tableSourceSchema } from "./table-source.ts";
 import type { TableSourceConfig } from "./table-source.ts";
 import { tenancySchema } from "./tenancy-schema.ts";
@@ -261,16 +262,7 @@ export const proxyConfigSchema = z
       .default(1)
       .describe("Processes that share the listeners.")
       .meta({ examples: [2] }),
-    log: z
-      .strictObject({
-        level: z
-          .enum(["debug", "info", "warn", "error"])
-          .default("info")
-          .describe("Least severity that is written.")
-          .meta({ examples: ["debug"] }),
-      })
-      .prefault({})
-      .describe("The process log: JSON lines on standard error."),
+    log: logSchema,
     accessLog: z
       .strictObject({
         enabled: z

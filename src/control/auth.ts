@@ -25,10 +25,14 @@ export type Identification = Identity | Unknown;
 export interface Authority {
   /**
    * `bearer` is the token without the word before it, `certificateName` the common name of a certificate that has been
-   * verified; undefined: none was shown. A token goes before a certificate. A promise only where somebody else has to be asked;
-   * it never rejects.
+   * verified; undefined: none was shown. A token goes before a certificate. `peer` is the address that it came from, without a
+   * port; where somebody else has to be asked, no address may have many asked about at a time. A promise only there; it never rejects.
    */
-  identify(bearer: string | undefined, certificateName: string | undefined): Identification | Promise<Identification>;
+  identify(
+    bearer: string | undefined,
+    certificateName: string | undefined,
+    peer?: string,
+  ): Identification | Promise<Identification>;
 }
 
 /** Each role may do what those before it may, but for a sidecar, which only follows the table: see `mayFollow`. */

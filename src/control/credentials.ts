@@ -88,13 +88,17 @@ export class Credentials implements Authority {
     return this.#files?.error;
   }
 
-  identify(bearer: string | undefined, certificateName: string | undefined): Identification | Promise<Identification> {
+  identify(
+    bearer: string | undefined,
+    certificateName: string | undefined,
+    peer = "",
+  ): Identification | Promise<Identification> {
     if (bearer !== undefined) {
       const digest = tokenDigest(bearer);
       if (timingSafeEqual(digest, this.#replica)) return { name: "replica", role: "viewer", replica: true };
       const known = find(this.#tokens, digest);
       if (known !== undefined) return { name: known.name, role: known.role, replica: false };
-      if (this.#kubernetes?.mayKnow(bearer) === true) return this.#kubernetes.identify(bearer);
+      if (this.#kubernetes?.mayKnow(bearer) === true) return this.#kubernetes.identify(bearer, peer);
       // Where nobody is asked a token is no mistake: the client has one for another control plane.
       if (!this.#open) return { refused: "the token is not known here; check that it is this control plane's" };
     } else if (certificateName !== undefined) {

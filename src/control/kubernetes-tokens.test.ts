@@ -39,7 +39,7 @@ class ApiServer {
   };
 
   async identify(token: string): Promise<Identification> {
-    return this.tokens.identify(token);
+    return this.tokens.identify(token, "10.0.0.1");
   }
 }
 
@@ -62,7 +62,7 @@ describe("a token of the cluster", () => {
     const token = tokenOf(checkout);
     await Promise.all(Array.from({ length: 5 }, () => api.identify(token)));
     api.nowMs += 9 * 60_000;
-    expect(api.tokens.identify(token)).toMatchObject({ name: checkout });
+    expect(api.tokens.identify(token, "10.0.0.1")).toMatchObject({ name: checkout });
     expect(api.asked).toHaveLength(1);
     api.nowMs += 2 * 60_000;
     api.deleted.add(checkout);
@@ -113,25 +113,53 @@ describe("a token of the cluster", () => {
     expect(new ApiServer().tokens.mayKnow(token)).toBe(false);
   });
 
-  test("only so many are asked about at once", async () => {
-    let finish: () => void = () => {};
-    const waiting = new Promise<void>((resolve) => (finish = resolve));
-    let asked = 0;
-    const tokens = new KubernetesTokens(
-      { audience: "sidelane", roles },
-      async () => {
-        asked++;
-        await waiting;
+  describe("only so many are asked about at once", () => {
+    /** Answers nobody until `finish` is called. */
+    function slow() {
+      const { promise: waiting, resolve: finish } = Promise.withResolvers<void>();
+      const clock = { nowMs: NOW };
+      const asked = new Set<string>();
+      const review: TokenReviewer = async (token) => {
+        asked.add(token);
+        if (asked.size > 1) await waiting;
         return { name: checkout };
-      },
-      silentLog,
-      { now: () => NOW },
-    );
-    const all = Array.from({ length: 200 }, async (_, i) => tokens.identify(tokenOf(`user-${i}`)));
-    finish();
-    const found = await Promise.all(all);
-    expect(asked).toBe(64);
-    expect(found.filter((one) => "refused" in one && one.because === "unavailable")).toHaveLength(136);
+      };
+      const auth = { audience: "sidelane", roles };
+      const tokens = new KubernetesTokens(auth, review, silentLog, { now: () => clock.nowMs });
+      return { tokens, asked, clock, finish };
+    }
+
+    const unavailable = { because: "unavailable" };
+
+    test("of one address, and others are not kept from it", async () => {
+      const { tokens, asked, finish } = slow();
+      const guesses = Array.from({ length: 200 }, async (_, i) => tokens.identify(tokenOf(`user-${i}`), "10.0.0.66"));
+      const others = Array.from({ length: 20 }, async (_, i) => tokens.identify(tokenOf(`pod-${i}`), `10.0.1.${i}`));
+      finish();
+      const found = await Promise.all(guesses);
+      expect(found.filter((one) => "refused" in one && one.because === "unavailable")).toHaveLength(192);
+      expect(await Promise.all(others)).toEqual(Array(20).fill(expect.objectContaining({ name: checkout })));
+      expect(asked.size).toBe(28);
+      // The address has not used itself up.
+      expect(await tokens.identify(tokenOf("later"), "10.0.0.66")).toMatchObject({ name: checkout });
+    });
+
+    test("of all, and those that were good before are asked about all the same", async () => {
+      const { tokens, asked, clock, finish } = slow();
+      const known = tokenOf("known");
+      await tokens.identify(known, "10.0.0.1");
+      const guess = (i: number): unknown => tokens.identify(tokenOf(`user-${i}`), `10.0.1.${i}`);
+      const guesses = Array.from({ length: 100 }, (_, i) => guess(i));
+      expect(await guesses[99]).toMatchObject(unavailable);
+      expect(asked.size).toBe(1 + 48);
+      clock.nowMs += 11 * 60_000;
+      asked.delete(known);
+      const again = tokens.identify(known, "10.0.0.1");
+      expect(asked.has(known)).toBe(true);
+      finish();
+      expect(await again).toMatchObject({ name: checkout });
+      await Promise.all(guesses);
+    });
   });
 });
 

@@ -5,6 +5,8 @@
 // - One that is not known is refused while the API server cannot be asked, as something that is worth trying again.
 // - Guesses cost the API server little: what is no token of a cluster, or one for somebody else, is not asked about; one that was
 //   refused is not asked about again for a while; only so many are asked about at a time.
+// - They cost others little: few of one address are asked about at a time, and all guesses together leave room for those that were
+//   good before.
 // - Tokens are not kept, their SHA-256 digests are.
 
 import { createHash } from "node:crypto";
@@ -30,6 +32,10 @@ const TOKEN_LENGTH_MAX = 8192;
 const KNOWN_MAX = 50_000;
 const REFUSED_MAX = 10_000;
 const REVIEWS_MAX = 64;
+/** Of tokens that were not good before. */
+const NEW_REVIEWS_MAX = 48;
+/** Of these, from one address: there may be several pods at one, and some hundred reviews a second are answered. */
+const PEER_REVIEWS_MAX = 8;
 /** Clocks of the cluster and here differ. */
 const SKEW_MS = 30_000;
 
@@ -53,6 +59,8 @@ export class KubernetesTokens {
   readonly #known = new Map<string, Known>();
   readonly #refused = new Map<string, number>();
   readonly #asking = new Map<string, Promise<Identification>>();
+  /** Tokens that were not good before and are asked about, by the address they came from. */
+  readonly #guesses = new Map<string, number>();
   #unreachable = false;
 
   constructor(auth: KubernetesAuth, review: TokenReviewer, log: Log, times: Partial<KubernetesTokenTimes> = {}) {
@@ -67,7 +75,8 @@ export class KubernetesTokens {
     return token.length <= TOKEN_LENGTH_MAX && claimsIn(token) !== undefined;
   }
 
-  identify(token: string): Identification | Promise<Identification> {
+  /** `peer`: the address that it came from. */
+  identify(token: string, peer: string): Identification | Promise<Identification> {
     const claims = claimsIn(token);
     if (claims === undefined) return unknown;
     const nowMs = this.#times.now();
@@ -89,10 +98,28 @@ export class KubernetesTokens {
     if (nowMs - (this.#refused.get(digest) ?? -Infinity) < this.#times.refusedMs) return unknown;
     const asked = this.#asking.get(digest);
     if (asked !== undefined) return asked;
-    if (this.#asking.size >= REVIEWS_MAX) {
-      return known === undefined ? unavailable("too many tokens are asked about at once") : this.#identity(known.name);
-    }
-    const asking = this.#ask(token, digest, claims).finally(() => this.#asking.delete(digest));
+    if (known === undefined) return this.#guess(token, digest, claims, peer);
+    if (this.#asking.size >= REVIEWS_MAX) return this.#identity(known.name);
+    return this.#asked(token, digest, claims, () => {});
+  }
+
+  #guess(token: string, digest: string, claims: Claims, peer: string): Identification | Promise<Identification> {
+    const ofPeer = this.#guesses.get(peer) ?? 0;
+    if (ofPeer >= PEER_REVIEWS_MAX) return unavailable("too many tokens of this address are asked about at once");
+    if (this.#asking.size >= NEW_REVIEWS_MAX) return unavailable("too many tokens are asked about at once");
+    this.#guesses.set(peer, ofPeer + 1);
+    return this.#asked(token, digest, claims, () => {
+      const left = (this.#guesses.get(peer) ?? 1) - 1;
+      if (left === 0) this.#guesses.delete(peer);
+      else this.#guesses.set(peer, left);
+    });
+  }
+
+  #asked(token: string, digest: string, claims: Claims, after: () => void): Promise<Identification> {
+    const asking = this.#ask(token, digest, claims).finally(() => {
+      this.#asking.delete(digest);
+      after();
+    });
     this.#asking.set(digest, asking);
     return asking;
   }

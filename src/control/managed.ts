@@ -1,12 +1,9 @@
 // What the operator has written down for objects of Kubernetes is changed there: it would put back here whatever somebody else
 // changed. This guards against mistakes, not against malice: whoever may write may say that they are the operator.
 
-import { API_GROUP, FIELD_MANAGER as OPERATOR, MANAGED_BY_LABEL as LABEL } from "../kube/object-names.ts";
+import { FIELD_MANAGER as OPERATOR, MANAGED_BY_LABEL as LABEL, NAMESPACE_LABEL } from "../kube/object-names.ts";
 import type { Rejection } from "./plans.ts";
 import type { Kind, Resource } from "./resource.ts";
-
-/** Namespace of the Kubernetes object. */
-const NAMESPACE_LABEL = `${API_GROUP}/namespace`;
 
 /** Field of a request: on whose behalf something is written. */
 export const MANAGER_FIELD = "sidelane-manager";

@@ -15,6 +15,11 @@ const metrics = new ControlMetrics({
   sidecars,
   feed,
   feedStatus: () => ({ scopes: 2, keptRevisions: 3, keptBytes: 400 }),
+  machines: () => [
+    { connected: true, connections: 3 },
+    { connected: true, connections: 0 },
+    { connected: false, connections: 1 },
+  ],
 });
 afterEach(() => {
   metrics.close();
@@ -70,6 +75,9 @@ test("everything that is counted is shown as it is told of", async () => {
     scopes: 2,
     history_revisions: 3,
     history_bytes: 400,
+    "machines connected": 2,
+    "machines lost": 1,
+    machine_connections: 4,
   });
 });
 

@@ -5,6 +5,7 @@ import { Registry, collectDefaultMetrics } from "prom-client";
 import { EventLoopDelay } from "../telemetry/event-loop-delay.ts";
 import { type MetricInfo, type Sample, countSamples, expose } from "../telemetry/exposition.ts";
 import { exposeProcess } from "../telemetry/process-metrics.ts";
+import type { SessionInfo } from "./connect/options.ts";
 import type { FeedStats } from "./feed/feed-stats.ts";
 import type { FeedServer } from "./feed/server.ts";
 import type { Sidecars } from "./feed/sidecars.ts";
@@ -104,6 +105,18 @@ export const controlMetricInfos = {
     help: "Memory for them, about.",
     aggregator: "max",
   },
+  sidelane_control_machines: {
+    type: "gauge",
+    labels: ["state"],
+    help: "Developers' machines at this replica: connected, lost (the connection broke, and they may come back).",
+    aggregator: SUM,
+  },
+  sidelane_control_machine_connections: {
+    type: "gauge",
+    labels: [],
+    help: "Connections of sidecars to these machines.",
+    aggregator: SUM,
+  },
   sidelane_control_event_loop_delay_seconds: {
     type: "gauge",
     labels: ["quantile"],
@@ -121,6 +134,8 @@ export interface ControlMetricsSources {
   readonly feed: FeedStats;
   /** Of the running feed server; undefined before it is there. */
   readonly feedStatus: () => ReturnType<FeedServer["status"]> | undefined;
+  /** Of developers; none before they can connect. */
+  readonly machines: () => readonly Pick<SessionInfo, "connected" | "connections">[];
 }
 
 /** Different `method route code`; routes are a closed list, so more is a bug, and does not cost memory. */
@@ -169,7 +184,7 @@ export class ControlMetrics {
   }
 
   #exposeAll(): void {
-    const { state, sidecars, feed, feedStatus } = this.#sources;
+    const { state, sidecars, feed, feedStatus, machines } = this.#sources;
     const add = (name: Name, read: () => Sample[]): void =>
       expose(this.#registry, name, controlMetricInfos[name], read);
     const one = (name: Name, read: () => number | undefined): void =>
@@ -202,6 +217,14 @@ export class ControlMetrics {
     one("sidelane_control_scopes", () => feedStatus()?.scopes);
     one("sidelane_control_history_revisions", () => feedStatus()?.keptRevisions);
     one("sidelane_control_history_bytes", () => feedStatus()?.keptBytes);
+    add("sidelane_control_machines", () => {
+      const all = machines();
+      const connected = all.filter((one) => one.connected).length;
+      return countSamples("state", { connected, lost: all.length - connected });
+    });
+    one("sidelane_control_machine_connections", () =>
+      machines().reduce((sum, { connections }) => sum + connections, 0),
+    );
     add("sidelane_control_event_loop_delay_seconds", () => this.#delay.samples());
   }
 }

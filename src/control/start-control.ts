@@ -20,6 +20,7 @@ import { Credentials } from "./credentials.ts";
 import type { TokenReviewer } from "./kubernetes-tokens.ts";
 import { tokenReviewer } from "./token-reviewer.ts";
 import { startConnections } from "./connect/start-connections.ts";
+import type { Connections } from "./connect/start-connections.ts";
 import { FeedStats } from "./feed/feed-stats.ts";
 import { startFeedServer } from "./feed/server.ts";
 import type { FeedServer } from "./feed/server.ts";
@@ -77,8 +78,14 @@ async function start(
 
   const sidecars = new Sidecars(replica, timeouts.disconnectedMs);
   const stats = new FeedStats();
-  const serving: { feed: FeedServer | undefined } = { feed: undefined };
-  const metrics = new ControlMetrics({ state, sidecars, feed: stats, feedStatus: () => serving.feed?.status() });
+  const serving: { feed?: FeedServer; connections?: Connections } = {};
+  const metrics = new ControlMetrics({
+    state,
+    sidecars,
+    feed: stats,
+    feedStatus: () => serving.feed?.status(),
+    machines: () => serving.connections?.list() ?? [],
+  });
   started.push(() => metrics.close());
   const writer = new Writer(state, store, (result) => metrics.committed(result));
 
@@ -129,6 +136,7 @@ async function start(
     resourcesMax: limits.resourcesMax,
     isAlive: (id) => replicas.lives(id),
   });
+  serving.connections = connections;
   const backend: ApiBackend = {
     version,
     replica,

@@ -3,6 +3,7 @@
 
 import type { FeedGroup, FeedSandbox, FeedService } from "../feed/messages.ts";
 import { documentOf, feedService } from "../feed/convert.ts";
+import { samePart } from "../feed/delta.ts";
 import type { TableDocument } from "../routing/document.ts";
 import { groupOf, isMember, sandboxOf } from "./members.ts";
 import type { GroupResource, Kind, Resource, ResourceId, SandboxResource, ServiceResource } from "./resource.ts";
@@ -203,8 +204,7 @@ function changes<Part>(
   for (const name of names) {
     const old = before.get(name);
     const now = partOf(name);
-    // Parts are plain data in a fixed order of fields.
-    if (JSON.stringify(old) !== JSON.stringify(now)) found.set(name, { before: old, after: now });
+    if (!samePart(old, now)) found.set(name, { before: old, after: now });
   }
   return found;
 }

@@ -8,23 +8,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { Resource } from "../../src/control/resource.ts";
 import { openStore } from "../../src/control/store/open-store.ts";
-import { CommitTooLargeError, StoreUnavailableError, StoreUnusableError } from "../../src/control/store/store.ts";
-import type { ReplicaRecord, Store, StoreFollower } from "../../src/control/store/store.ts";
+import { CommitTooLargeError, StoreUnavailableError } from "../../src/control/store/store.ts";
+import type { ReplicaRecord, Store } from "../../src/control/store/store.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";
 import type { Etcd } from "../support/etcd.ts";
 import { makeIslands } from "../support/etcd-islands.ts";
 import { describeStore, opened } from "../support/store-contract.ts";
-import type { RecordingFollower } from "../support/store-contract.ts";
 import { commitOf, sandbox } from "../support/store-data.ts";
+import { expectRace, has, history, insist, refusalOf, until, untilSame } from "../support/store-race.ts";
+import type { Replica } from "../support/store-race.ts";
 import { startSwallowingProxy } from "../support/swallowing-proxy.ts";
-
-interface Replica {
-  readonly store: Store;
-  readonly follower: RecordingFollower;
-}
 
 describeStore("etcd", async () => {
   const { endpoints } = await startEtcd();
@@ -38,77 +33,6 @@ async function leaderFirst({ members, leader }: Etcd): Promise<string> {
 }
 
 const replicaOf = (endpoints: string): Promise<Replica> => opened(openStore(`etcd://${endpoints}/test`));
-
-/** Commits puts, as often as another commit comes first or the store is away. */
-async function insist({ store, follower }: Replica, put: Resource): Promise<number> {
-  for (;;) {
-    const basedOn = follower.revision;
-    try {
-      const result = await store.commit(commitOf(basedOn, [put]));
-      if (result.done) return result.revision;
-    } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) throw error;
-      // It may have been made after all: then it is there, or comes when the store is back.
-      await follower.until(({ isReachable }) => isReachable);
-      if (has(follower, put.name)) return follower.revision;
-    }
-  }
-}
-
-function has(follower: RecordingFollower, name: string): boolean {
-  return follower.resources.has(`sandbox/${name}`);
-}
-
-/** What each revision brought, as told. */
-function history({ changes }: RecordingFollower): string[] {
-  return changes.map(({ revision, puts }) => `${revision} ${puts.map(({ name }) => name).join(" ")}`);
-}
-
-async function untilSame(a: Replica, b: Replica): Promise<void> {
-  const highest = Math.max(a.follower.revision, b.follower.revision);
-  for (const { follower } of [a, b]) await follower.until(({ revision }) => revision >= highest);
-  expect([...a.follower.resources].toSorted(byKey)).toEqual([...b.follower.resources].toSorted(byKey));
-}
-
-function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
-}
-
-/** Two replicas commit `each` times at once, while something happens; nothing may be lost or made twice. */
-async function expectRace(a: Replica, b: Replica, each: number, meanwhile: (progress: () => number) => Promise<void>) {
-  const started = a.follower.revision;
-  const begun = [a.follower.changes.length, b.follower.changes.length];
-  const commits = async (replica: Replica, letter: string): Promise<void> => {
-    for (let i = 0; i < each; i++) await insist(replica, sandbox(`${letter}${i}`));
-  };
-  const done = Promise.all([commits(a, "a"), commits(b, "b")]);
-  await Promise.all([done, meanwhile(() => a.follower.revision - started)]);
-  await untilSame(a, b);
-  for (let i = 0; i < each; i++) for (const letter of ["a", "b"]) expect(has(a.follower, `${letter}${i}`)).toBe(true);
-  expect(a.follower.revision).toBe(started + 2 * each);
-  for (const [i, { follower }] of [a, b].entries()) {
-    if (follower.resets.length > 1) continue;
-    const names = follower.changes.slice(begun[i]).flatMap(({ puts }) => puts.map(({ name }) => name));
-    expect(new Set(names).size).toBe(2 * each);
-    expect(names).toHaveLength(2 * each);
-  }
-  return started;
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await pause(5);
-}
-
-async function refusalOf(store: Store): Promise<string> {
-  const follower: StoreFollower = { reset: () => {}, changed: () => {}, reachable: () => {} };
-  const error: unknown = await store.open(follower).then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  await store.close();
-  expect(error).toBeInstanceOf(StoreUnusableError);
-  return (error as Error).message;
-}
 
 describe("two replicas", () => {
   test("committing at once: one order, the same for both, with one source", async () => {

@@ -82,7 +82,7 @@ export async function identify(
       refused: unauthorised("the Authorization field is not a bearer token; write Authorization: Bearer TOKEN"),
     };
   }
-  const identity = await authority.identify(bearer, certificateName(request));
+  const identity = await authority.identify(bearer, certificateName(request), request.socket.remoteAddress);
   if (!("refused" in identity)) return identity;
   const { refused, because } = identity;
   if (because !== "unavailable") return { refused: unauthorised(refused) };

@@ -192,7 +192,8 @@ export class FeedStream implements Follower, SidecarStream {
   }
 
   #identify(): Identification | Promise<Identification> {
-    return this.#deps.auth.identify(this.#bearer, this.#certificateName);
+    const address = this.#peer.replace(/:\d+$/u, "");
+    return this.#deps.auth.identify(this.#bearer, this.#certificateName, address);
   }
 
   /** Refuses when the credentials are not good (any more): tokens are taken back while streams last. */

@@ -9,6 +9,7 @@
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { backOffMs } from "../../../kube/back-off.ts";
 import { Contents } from "../file/contents.ts";
 import { StoreUnusableError } from "../store.ts";
 import type { AuditEntry } from "../../resource.ts";
@@ -23,16 +24,22 @@ const LOOK_WITHIN_MS = 4000;
 const LIST_WITHIN_MS = 20_000;
 /** Behind the log, or without a watch, for longer than that: told as unreachable. */
 const LAG_MS = 3000;
+/** Between lists that fail, and between watches that end at once. */
+const RETRY = { firstMs: 100, mostMs: 1500 };
+/** A watch that lasted so long has worked. */
+const STEADY_MS = 2000;
 
 /** The last revision that was told. */
 export interface Known {
   readonly source: string;
   readonly revision: number;
-  /** Id of the commit that led to it. */
+  /** Id of the commit that led to it, which the next one has to name. One that was passed over has another here than in its object. */
   readonly commit: string;
+  /** The id in its object. */
+  readonly object: string;
 }
 
-const nothingKnown: Known = { source: "", revision: -1, commit: "" };
+const nothingKnown: Known = { source: "", revision: -1, commit: "", object: "" };
 
 export interface FollowingOptions {
   readonly name: string;
@@ -58,6 +65,8 @@ export class Following {
   #resourceVersion = "";
   /** Something was missed, or is odd: list before watching. */
   #stale = true;
+  /** The follower has not taken in what was told: it has to be told all of it. */
+  #untold = false;
   /** Ends the present watch. */
   #endWatch: ((why: string) => void) | undefined;
   #watching = false;
@@ -115,12 +124,16 @@ export class Following {
     const { revision } = commit;
     if (revision <= this.#known.revision) return;
     if (revision !== this.#known.revision + 1) return this.listAgain("revisions are missing");
-    const { id, puts, deletes, audit } = this.#sequel(commit);
-    const entries: AuditEntry[] = audit.map((entry) => Object.assign({}, entry, { revision }));
-    this.#contents.apply({ record: "commit", id, revision, puts, deletes, audit: entries });
-    this.#known = { source: this.#known.source, revision, commit: id };
+    const { puts, deletes } = this.#take(commit);
     this.#logBytes += commit.bytes;
-    this.#options.follower.changed({ revision, puts, deletes });
+    try {
+      this.#options.follower.changed({ revision, puts, deletes });
+    } catch (error) {
+      this.#untold = true;
+      const said = error instanceof Error ? error.message : String(error);
+      this.#options.warn(`${this.#options.name}: revision ${revision} was not taken in (${said}); all is read anew`);
+      this.listAgain("a revision was not taken in");
+    }
     this.#moved();
   }
 
@@ -176,8 +189,14 @@ export class Following {
         continue;
       }
       const floor = floorOf(this.#options.name, snapshot);
-      const commits = commitsAfter(floor, objects);
-      const head = commits.at(-1)?.revision ?? floor.revision;
+      const whole = commitsAfter(floor.revision, objects);
+      const reached = whole.at(-1)?.revision ?? floor.revision;
+      // What is known here goes on beyond a hole: somebody has deleted what made it.
+      const isBeyond = before.source === floor.source && reached < before.revision && isLast(before, objects);
+      const missing =
+        floor.chunks.find((name) => !objects.has(name)) ?? (isBeyond ? commitName(reached + 1) : undefined);
+      const commits = isBeyond ? commitsAfter(before.revision, objects) : whole;
+      const head = commits.at(-1)?.revision ?? (isBeyond ? before.revision : floor.revision);
       if (before.source === floor.source && head < before.revision) {
         await this.#newHistory(floor, head, before);
         continue;
@@ -189,10 +208,12 @@ export class Following {
       this.#floor = floor;
       this.#resourceVersion = resourceVersion;
       this.#stale = false;
-      if (this.#continues(floor, commits)) {
+      if (!this.#untold && (isBeyond || this.#continues(floor, commits))) {
         for (const commit of commits) this.apply(commit);
-      } else this.#reset(floor, objects, commits);
-      this.#logBytes = commits.reduce((sum, { bytes }) => sum + bytes, 0);
+      } else if (isBeyond) this.#tellAnew(commits);
+      else this.#reset(floor, objects, commits);
+      if (missing !== undefined) this.#noteDamage(missing, "was deleted by somebody");
+      this.#logBytes = whole.reduce((sum, { bytes }) => sum + bytes, 0);
       this.#moved();
       return;
     }
@@ -200,14 +221,15 @@ export class Following {
 
   /** Whether what is known is a part of this log. */
   #continues(floor: Floor, commits: readonly LoggedCommit[]): boolean {
-    const { source, revision, commit } = this.#known;
+    const { source, revision, commit, object } = this.#known;
     if (source !== floor.source || revision < floor.revision) return false;
     if (revision === floor.revision) return commit === floor.commit;
-    return commits[revision - floor.revision - 1]?.id === commit;
+    return commits[revision - floor.revision - 1]?.id === object;
   }
 
   #reset(floor: Floor, objects: ReadonlyMap<string, TableCommitObject>, commits: readonly LoggedCommit[]): void {
-    const { name, follower } = this.#options;
+    const { name } = this.#options;
+    this.#stale = true;
     const contents = new Contents();
     contents.apply({
       record: "header",
@@ -227,23 +249,42 @@ export class Following {
       for (const record of chunkRecords(name, object)) contents.apply(record);
     }
     this.#contents = contents;
-    this.#known = { source: floor.source, revision: floor.revision, commit: floor.commit };
-    for (const logged of commits) {
-      const { id, revision, puts, deletes, audit } = this.#sequel(logged);
-      const entries: AuditEntry[] = audit.map((entry) => Object.assign({}, entry, { revision }));
-      contents.apply({ record: "commit", id, revision, puts, deletes, audit: entries });
-      this.#known = { source: floor.source, revision, commit: id };
-    }
-    follower.reset(contents.snapshot());
+    this.#known = { source: floor.source, revision: floor.revision, commit: floor.commit, object: floor.commit };
+    const head = commits.at(-1)?.revision ?? floor.revision;
+    if (hasLater(head, objects)) this.#noteHole(head);
+    this.#tellAnew(commits);
   }
 
-  /** A commit that does not follow from the one before was made on another history: its name is taken, and it changes nothing. */
+  /** Takes the commits in, and tells the follower everything. */
+  #tellAnew(commits: readonly LoggedCommit[]): void {
+    for (const commit of commits) this.#take(commit);
+    this.#untold = true;
+    this.#stale = true;
+    this.#options.follower.reset(this.#contents.snapshot());
+    this.#untold = false;
+    this.#stale = false;
+  }
+
+  /** The commit as it counts. */
+  #take(commit: LoggedCommit): LoggedCommit {
+    const counted = this.#sequel(commit);
+    const { id, revision, puts, deletes } = counted;
+    const audit: AuditEntry[] = counted.audit.map((entry) => Object.assign({}, entry, { revision }));
+    this.#contents.apply({ record: "commit", id, revision, puts, deletes, audit });
+    this.#known = { source: this.#known.source, revision, commit: id, object: commit.id };
+    return counted;
+  }
+
+  /**
+   * A commit that does not follow from the one before was made on another history: its name is taken, and it changes nothing. Nor do
+   * those that follow from it.
+   */
   #sequel(commit: LoggedCommit): LoggedCommit {
     if (commit.previous === this.#known.commit && commit.id !== "") return commit;
     this.#options.warn(
       `${this.#options.name}: the TableCommit ${commitName(commit.revision)} does not follow from the one before, so it was not written by a control plane on this log; it counts as one that changes nothing`,
     );
-    return { ...commit, puts: [], deletes: [], audit: [] };
+    return { ...commit, id: `not ${commit.id}`, puts: [], deletes: [], audit: [] };
   }
 
   /** The first use; or everything was deleted: then another history begins. */
@@ -260,7 +301,6 @@ export class Following {
     }
     // Whoever came first has made one: it is found by the next list.
     await this.#objects.create(floorObject(namespace, emptyFloor()), LIST_WITHIN_MS);
-    this.#known = nothingKnown;
   }
 
   /** Commits that are known here got lost: the revisions from here on are others than those known by these numbers. */
@@ -271,14 +311,14 @@ export class Following {
     );
     const renamed = floorObject(namespace, { ...floor, origin: randomUUID() }, floor.resourceVersion);
     await this.#objects.replace(renamed, LIST_WITHIN_MS);
-    this.#known = nothingKnown;
   }
 
   // --- watch
 
   async #follow(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
+    for (let failures = 0; !this.#stop.signal.aborted;) {
       let why: string;
+      const startMs = performance.now();
       try {
         if (this.#stale) await this.#list();
         why = await this.#watch();
@@ -289,7 +329,8 @@ export class Following {
       this.#watching = false;
       if (this.#stop.signal.aborted) return;
       this.#late(why);
-      await pause(50 + Math.random() * 150);
+      failures = performance.now() - startMs > STEADY_MS ? 1 : failures + 1;
+      await pause(backOffMs(RETRY, failures), undefined, { signal: this.#stop.signal }).catch(() => {});
     }
   }
 
@@ -323,10 +364,12 @@ export class Following {
     else this.#names.add(name);
     if (name === SNAPSHOT) return this.#snapshotEvent(type, object);
     const revision = commitRevision(name);
-    if (type === "DELETED") {
+    const isChanged = type === "MODIFIED" && (object.metadata.generation ?? 1) > 1;
+    if (type === "DELETED" || isChanged) {
       const { revision: floor, chunks } = this.#floor;
       const needed = revision === undefined ? chunks.includes(name) : revision > floor;
-      if (needed && (revision ?? 0) <= this.#known.revision) this.#noteDamage(name);
+      const how = isChanged ? "was changed by somebody" : "was deleted by somebody";
+      if (needed && (revision ?? 0) <= this.#known.revision) this.#noteDamage(name, how);
       return;
     }
     if (type !== "ADDED" || revision === undefined) return;
@@ -345,12 +388,18 @@ export class Following {
     }
   }
 
-  #noteDamage(name: string): void {
-    const { warn, damaged } = this.#options;
-    warn(
-      `${this.#options.name}: the TableCommit ${name}, which was needed, was deleted by somebody; all is written anew`,
-    );
+  #noteDamage(object: string, how: string): void {
+    const { name, warn, damaged } = this.#options;
+    warn(`${name}: the TableCommit ${object}, which was needed, ${how}; all is written anew`);
     damaged();
+  }
+
+  /** Nobody here knows what it did. */
+  #noteHole(revision: number): void {
+    const { name, warn } = this.#options;
+    warn(
+      `${name}: the TableCommit ${commitName(revision + 1)} is missing, and later ones are there: what they did is lost, the log goes on after revision ${revision}`,
+    );
   }
 
   // --- look
@@ -378,7 +427,7 @@ export class Following {
       return;
     }
     const last = found.last === undefined ? undefined : loggedCommit(found.last);
-    const lost = before.revision > floor.revision && (last === undefined || last.id !== before.commit);
+    const lost = before.revision > floor.revision && (last === undefined || last.id !== before.object);
     if (lost && this.#known.revision >= before.revision) {
       // Deleted by hand, or the whole was restored: the list tells which.
       return this.listAgain("it has another history than the one known");
@@ -418,10 +467,22 @@ function emptyFloor(): Omit<Floor, "resourceVersion" | "source"> {
   return { origin: randomUUID(), revision: 0, commit: "", chunks: [] };
 }
 
-/** Those that come one after the other; what comes after a hole was made on another log, or is not made yet. */
-function commitsAfter(floor: Floor, objects: ReadonlyMap<string, TableCommitObject>): LoggedCommit[] {
+type Objects = ReadonlyMap<string, TableCommitObject>;
+
+/** Whether the last commit that is known is there: the log has not become another one. */
+function isLast(known: Known, objects: Objects): boolean {
+  const object = objects.get(commitName(known.revision));
+  return object !== undefined && loggedCommit(object)?.id === known.object;
+}
+
+function hasLater(revision: number, objects: Objects): boolean {
+  return [...objects.keys()].some((name) => (commitRevision(name) ?? 0) > revision);
+}
+
+/** Those that come one after the other; what comes after a hole was made on another log, or what made the hole was deleted. */
+function commitsAfter(known: number, objects: Objects): LoggedCommit[] {
   const found: LoggedCommit[] = [];
-  for (let revision = floor.revision + 1; ; revision++) {
+  for (let revision = known + 1; ; revision++) {
     const object = objects.get(commitName(revision));
     const commit = object === undefined ? undefined : loggedCommit(object);
     if (commit === undefined) return found;

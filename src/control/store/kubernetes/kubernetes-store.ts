@@ -134,7 +134,8 @@ export class KubernetesStore implements Store {
 
   async join(self: ReplicaRecord, changed: ReplicasListener): Promise<void> {
     const { client, namespace } = this.#opened();
-    this.#presence = new Presence(client, namespace, self, changed);
+    const { warn } = this.#options;
+    this.#presence = new Presence({ name: this.name, client, namespace, self, changed, warn });
     await this.#presence.start();
   }
 
@@ -162,7 +163,14 @@ export class KubernetesStore implements Store {
     if (found !== undefined && loggedCommit(found)?.id !== made.id) return false;
     const snapshot = await objects.get(SNAPSHOT, READ_WITHIN_MS);
     const floor = snapshot === undefined ? undefined : floorOf(this.name, snapshot);
-    if (found !== undefined && floor?.source === source && floor.revision < made.revision) return true;
+    if (found !== undefined && floor?.source !== source) {
+      // Everything is being deleted, or was: a commit that came too late would stand in the way of what begins anew.
+      await objects.remove(name, READ_WITHIN_MS, found.metadata.uid);
+      const why = floor === undefined ? `the TableCommit ${SNAPSHOT} was deleted` : "it has another history by now";
+      following.listAgain(why);
+      throw new StoreUnavailableError(why);
+    }
+    if (found !== undefined && floor !== undefined && floor.revision < made.revision) return true;
     return this.#madeBeforeSnapshot(found, made, following);
   }
 

@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { gunzipSync, gzip, gzipSync } from "node:zlib";
 import { API_VERSION } from "../../../kube/object-names.ts";
 import type { AuditEntry, Resource, ResourceId } from "../../resource.ts";
+import { isResource, isResourceId } from "../../resources/stored-shape.ts";
 import type { LogRecord } from "../file/record.ts";
 import { CommitTooLargeError, StoreUnusableError } from "../store.ts";
 import type { Commit } from "../store.ts";
@@ -33,7 +34,13 @@ const TEXT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** What is read of any object. */
 export interface TableCommitObject {
-  readonly metadata: { readonly name: string; readonly resourceVersion: string; readonly uid: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly resourceVersion: string;
+    readonly uid: string;
+    /** 1 as long as nobody has changed the spec. */
+    readonly generation?: number;
+  };
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
@@ -115,7 +122,8 @@ export function loggedCommit(object: TableCommitObject): LoggedCommit | undefine
   if (object.spec["format"] !== FORMAT || value === undefined) return empty;
   const { puts, deletes, audit } = value;
   if (!Array.isArray(puts) || !Array.isArray(deletes) || !Array.isArray(audit)) return empty;
-  if (!puts.every(isResource) || !deletes.every(isNamed) || !audit.every(isNamed)) return empty;
+  if (!puts.every(isResource) || !deletes.every(isResourceId) || !audit.every((one): boolean => isResourceId(one)))
+    return empty;
   return { ...empty, puts, deletes, audit };
 }
 
@@ -180,7 +188,7 @@ const RECORDS_PER_CHUNK = 4000;
 /** Throws `StoreUnusableError`. */
 export function chunkRecords(store: string, { metadata, spec }: TableCommitObject): readonly LogRecord[] {
   const value = spec["format"] === FORMAT ? unpacked(spec) : undefined;
-  if (Array.isArray(value)) return value as LogRecord[];
+  if (Array.isArray(value) && value.every(isChunkRecord)) return value;
   throw new StoreUnusableError(
     `${store}: the TableCommit ${metadata.name} cannot be read; restore it, or begin anew without any data: kubectl delete tablecommits --all`,
   );
@@ -268,12 +276,17 @@ function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-function isNamed(value: unknown): boolean {
-  const { kind, name } = (value ?? {}) as Partial<ResourceId>;
-  return typeof kind === "string" && typeof name === "string";
-}
-
-function isResource(value: unknown): boolean {
-  const { spec, meta } = (value ?? {}) as Partial<Resource>;
-  return isNamed(value) && typeof spec === "object" && typeof meta === "object" && spec !== null && meta !== null;
+/** Kinds of a later version are passed over by whoever takes them in. */
+function isChunkRecord(value: unknown): value is LogRecord {
+  const { record, resource, entries, ids } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  switch (record) {
+    case "resource":
+      return isResource(resource);
+    case "audit":
+      return Array.isArray(entries) && entries.every(isResourceId);
+    case "commits":
+      return Array.isArray(ids) && ids.every(Array.isArray);
+    default:
+      return typeof record === "string";
+  }
 }

@@ -5,6 +5,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { KubeClient } from "../../../kube/client.ts";
 import { KubeError } from "../../../kube/kube-error.ts";
+import { StoreUnusableError } from "../store.ts";
 import type { ReplicaRecord, ReplicasListener } from "../store.ts";
 
 const DURATION_MS = 10_000;
@@ -35,7 +36,20 @@ interface Seen {
   readonly sinceMs: number;
 }
 
+export interface PresenceOptions {
+  /** Of the store. */
+  readonly name: string;
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly self: ReplicaRecord;
+  readonly changed: ReplicasListener;
+  readonly warn: (message: string) => void;
+}
+
 export class Presence {
+  readonly #name: string;
+  readonly #namespace: string;
+  readonly #warn: (message: string) => void;
   readonly #client: KubeClient;
   readonly #path: string;
   readonly #self: ReplicaRecord;
@@ -47,18 +61,30 @@ export class Presence {
   #written = "";
   /** The last look failed: nobody could renew, perhaps. */
   #blind = false;
+  /** Why the API server refuses, as told last; "": it does not. */
+  #refusal = "";
   readonly #stop = new AbortController();
 
-  constructor(client: KubeClient, namespace: string, self: ReplicaRecord, changed: ReplicasListener) {
+  constructor({ name, client, namespace, self, changed, warn }: PresenceOptions) {
+    this.#name = name;
+    this.#namespace = namespace;
+    this.#warn = warn;
     this.#client = client;
     this.#path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
     this.#self = self;
     this.#changed = changed;
   }
 
-  /** Resolves after the first attempt, well or not: it goes on trying. */
+  /**
+   * Resolves after the first attempt, well or not: it goes on trying. Rejects with a `StoreUnusableError` when it may not: a replica that
+   * others do not know of has sidecars that they do not know of, and they would say that a sandbox is ready where it is not.
+   */
   async start(): Promise<void> {
     const resourceVersion = await this.#beat();
+    if (this.#refusal !== "") {
+      this.#stop.abort();
+      throw new StoreUnusableError(`the store ${this.#name} cannot be used: ${this.#refusal}`);
+    }
     void this.#beats();
     void this.#watches(resourceVersion);
   }
@@ -92,20 +118,30 @@ export class Presence {
       for (const name of this.#seen.keys()) if (!names.has(name)) this.#seen.delete(name);
       for (const item of items) this.#see(item);
       this.#tell();
+      this.#refusal = "";
       await this.#forget();
       return resourceVersion;
-    } catch {
+    } catch (error) {
       // That the API server cannot be reached is told by whoever follows the table; those known last are as good as anything.
       this.#blind = true;
       this.#tell();
+      this.#noteRefusal(error);
       return "";
     }
+  }
+
+  #noteRefusal(error: unknown): void {
+    if (!(error instanceof KubeError) || (error.status !== 401 && error.status !== 403)) return;
+    const told = this.#refusal !== "";
+    this.#refusal = `${error.message} (its ServiceAccount needs get, list, watch, create, update and delete for leases.coordination.k8s.io in the namespace ${this.#namespace})`;
+    if (!told) this.#warn(`${this.#name}: replicas do not hear of each other any more: ${this.#refusal}`);
   }
 
   /** So that others are known at once; all else is in the list of the next beat. */
   async #watches(resourceVersion: string): Promise<void> {
     const { signal } = this.#stop;
     for (let from = resourceVersion; !signal.aborted;) {
+      const startMs = performance.now();
       try {
         if (from === "") throw new Error("no list yet");
         const events = this.#client.watch<Lease>(this.#path, from, { labelSelector: SELECTOR, signal });
@@ -116,6 +152,7 @@ export class Presence {
           if (type === "DELETED") this.#seen.delete(object.metadata.name);
           if (type !== "BOOKMARK") this.#tell();
         }
+        if (performance.now() - startMs < BEAT_MS) throw new Error("it ended at once");
       } catch {
         await pause(BEAT_MS, undefined, { signal }).catch(() => {});
         const listed = AbortSignal.timeout(CALL_MS);

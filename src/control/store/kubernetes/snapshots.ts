@@ -34,6 +34,8 @@ export class Snapshots {
   readonly #times: SnapshotTimes;
   #running: Promise<void> | undefined;
   #stopped = false;
+  /** Something that is needed is gone: one has to be written, however little has changed. */
+  #owed = false;
   /** Data of the last one that was written here. */
   #bytes = 0;
 
@@ -45,18 +47,31 @@ export class Snapshots {
   /** Writes one when there has been enough since the last, or `now`. Never rejects; resolves when it is done. */
   write(now: boolean): Promise<void> {
     const { following } = this.#options;
+    // One that runs may hold what was needed then, and is not now.
+    this.#owed ||= now;
     const commits = following.known.revision - following.floor.revision;
     const due = commits >= this.#times.commitsMax || following.logBytes >= Math.max(this.#times.bytesMin, this.#bytes);
-    if (this.#stopped || this.#running !== undefined || !(now || due)) return this.#running ?? Promise.resolve();
-    this.#running = this.#write(now)
-      .catch((error: unknown) => {
+    if (this.#stopped || this.#running !== undefined || !(this.#owed || due)) return this.#running ?? Promise.resolve();
+    this.#running = this.#writeAll().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** One, and one more when that has become necessary meanwhile. A failed one that is owed is tried again with the next commit. */
+  async #writeAll(): Promise<void> {
+    do {
+      const owed = this.#owed;
+      this.#owed = false;
+      try {
+        await this.#write(owed);
+      } catch (error) {
         const said = error instanceof Error ? error.message : String(error);
         this.#options.warn(`${this.#options.name}: no snapshot could be written: ${said}; the log goes on growing`);
-      })
-      .finally(() => {
-        this.#running = undefined;
-      });
-    return this.#running;
+        this.#owed ||= owed;
+        return;
+      }
+    } while (this.#owed && !this.#stopped);
   }
 
   /** Resolves when nothing goes on any more. */

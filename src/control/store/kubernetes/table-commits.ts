@@ -148,7 +148,7 @@ function hintOf({ status, reason, message }: KubeError, namespace: string): stri
   }
   if (status === 404 && /namespaces? "/u.test(message)) return `kubectl create namespace ${namespace}`;
   if (status === 404 && reason !== "AlreadyExists") {
-    return "is the CustomResourceDefinition tablecommits.sidelane.dev there? It comes with the chart: kubectl apply -f crds/";
+    return "is the CustomResourceDefinition tablecommits.sidelane.dev there? It comes with the chart";
   }
   if (message.includes("database space exceeded")) return "the cluster's etcd is full: compact, defrag, alarm disarm";
   return "";
