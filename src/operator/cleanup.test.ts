@@ -9,6 +9,7 @@ interface Stored {
   finalizers: readonly string[];
   deletionTimestamp?: string;
   labels?: Readonly<Record<string, string>>;
+  uid?: string;
 }
 
 const CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/sidelane";
@@ -22,12 +23,16 @@ const lease = (name: string): string => `/apis/coordination.k8s.io/v1/namespaces
 class Cluster {
   readonly objects = new Map<string, Stored>();
   readonly done: string[] = [];
+  #uids = 0;
   refuses = "";
   /** An operator lets go of what is being deleted. */
   operates = true;
 
+  /** A GitOps tool makes it anew as soon as it is gone, so many times. */
+  anew = { path: "", times: 0 };
+
   add(path: string, more: Partial<Stored> = {}): void {
-    this.objects.set(path, { finalizers: [], ...more });
+    this.objects.set(path, { finalizers: [], uid: String(++this.#uids), ...more });
   }
 
   client(): CleanupOptions["client"] {
@@ -46,6 +51,10 @@ class Cluster {
           for (const [path, { deletionTimestamp }] of this.objects)
             if (deletionTimestamp !== undefined) this.objects.delete(path);
         }
+        if (this.anew.times > 0 && !this.objects.has(this.anew.path)) {
+          this.anew.times--;
+          this.add(this.anew.path);
+        }
         const items = [...this.objects].flatMap(([path, stored]) => {
           const [, namespace, kind, name] = /namespaces\/([^/]+)\/([^/]+)\/([^/]+)$/u.exec(path) ?? [];
           return kind === plural && name !== undefined ? [{ metadata: { namespace, name, ...stored } }] : [];
@@ -63,19 +72,29 @@ class Cluster {
       },
       patch: async (path: string, patch: object) => {
         this.done.push(`patch ${path}`);
-        if (JSON.stringify(patch).includes('"finalizers":null')) this.objects.delete(path);
+        const { finalizers } = (patch as { metadata: { finalizers: readonly string[] } }).metadata;
+        const stored = this.objects.get(path);
+        if (stored !== undefined && finalizers.length > 0) stored.finalizers = finalizers;
+        else this.objects.delete(path);
         return {} as never;
       },
     };
   }
 }
 
-function begin(withinMs = 60_000) {
+function begin(withinMs = 60_000, giveUpMs?: number) {
   const cluster = new Cluster();
   const said: string[] = [];
   const tell = (message: string): void => void said.push(message);
   const log: Log = { ...silentLog, error: tell, warn: tell };
-  const run = (): Promise<boolean> => cleanUp({ client: cluster.client(), namespace: "sidelane", log, withinMs });
+  const run = (): Promise<boolean> =>
+    cleanUp({
+      client: cluster.client(),
+      namespace: "sidelane",
+      log,
+      withinMs,
+      ...(giveUpMs === undefined ? {} : { giveUpMs }),
+    });
   return { cluster, said, run };
 }
 
@@ -106,6 +125,28 @@ describe("cleaning up a cluster", () => {
     expect(await run()).toBe(true);
     expect(cluster.done).toEqual([`delete ${inShop("sandboxes", "pr-7")}`, `patch ${inShop("sandboxes", "pr-7")}`]);
     expect(said.join()).toContain("did not let go in time");
+  });
+
+  test("finalizers of others stay, and whose they are is said", async () => {
+    const { cluster, said, run } = begin(0, 1);
+    cluster.operates = false;
+    cluster.add(inShop("sandboxes", "pr-7"), { finalizers: ["sidelane.dev/routes", "backup.example/wait"] });
+    expect(await run()).toBe(false);
+    expect(cluster.objects.get(inShop("sandboxes", "pr-7"))?.finalizers).toEqual(["backup.example/wait"]);
+    expect(said.join()).toContain("sandboxes shop/pr-7 (finalizers of others: backup.example/wait)");
+  });
+
+  test("what is made anew under the same name is deleted again, but not for ever", async () => {
+    const { cluster, said, run } = begin();
+    cluster.anew = { path: inShop("sandboxes", "pr-7"), times: 2 };
+    expect(await run()).toBe(true);
+    expect(cluster.done).toHaveLength(2);
+
+    const other = begin(0, 600);
+    other.cluster.anew = { path: inShop("sandboxes", "pr-7"), times: 1000 };
+    expect(await other.run()).toBe(false);
+    expect(other.said.join()).toContain("still there: sandboxes shop/pr-7;");
+    expect(said).toEqual([]);
   });
 
   test("what is gone already is left out: kinds, objects, everything", async () => {

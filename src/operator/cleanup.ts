@@ -5,9 +5,9 @@
 import type { Log } from "../base/log.ts";
 import { pause } from "../kube/back-off.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { isNotFound } from "../kube/kube-error.ts";
+import { isConflict, isNotFound } from "../kube/kube-error.ts";
 import { API_VERSION, FIELD_MANAGER, MANAGED_BY_LABEL } from "../kube/object-names.ts";
-import { pathOf } from "../kube/object.ts";
+import { keyOf, pathOf } from "../kube/object.ts";
 import type { KubeObject, ResourceType } from "../kube/object.ts";
 
 export interface CleanupOptions {
@@ -17,6 +17,8 @@ export interface CleanupOptions {
   readonly log: Log;
   /** The operator gets so long to let go of its objects; then they are taken from it. */
   readonly withinMs: number;
+  /** After that, what is still there is somebody else's, and the cleaning up has failed; default 10 s. */
+  readonly giveUpMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -28,7 +30,11 @@ const RESOURCES: readonly ResourceType[] = ["sandboxes", "routegroups"].map((plu
   plural,
 }));
 
+const OWN_FINALIZERS = "sidelane.dev/";
 const POLL_MS = 500;
+/** So long after the finalizers were taken off, what is left is somebody else's. */
+const GIVE_UP_MS = 10_000;
+const NAMES_MAX = 10;
 
 /** True when nothing is left; else the log says what, and why. */
 export async function cleanUp(options: CleanupOptions): Promise<boolean> {
@@ -67,36 +73,67 @@ export async function cleanUp(options: CleanupOptions): Promise<boolean> {
 }
 
 /** Deletes all, waits until the operator has let go of them, and takes its finalizers off when it does not. */
-async function deleteResources({ client, log, withinMs, signal }: CleanupOptions): Promise<void> {
+async function deleteResources({
+  client,
+  log,
+  withinMs,
+  giveUpMs = GIVE_UP_MS,
+  signal,
+}: CleanupOptions): Promise<void> {
   const deadlineMs = performance.now() + withinMs;
-  let asked = new Set<string>();
+  // By uid: what a GitOps tool makes anew under the same name is another object.
+  const asked = new Set<string>();
+  let isTold = false;
   for (;;) {
     const left = await Promise.all(RESOURCES.map(async (type) => ({ type, ...(await found(client, type)) })));
     const objects = left.flatMap(({ type, items }) => items.map(({ metadata }) => ({ type, metadata })));
     if (objects.length === 0) return;
-    const isLate = performance.now() >= deadlineMs;
-    if (isLate)
+    const lateMs = performance.now() - deadlineMs;
+    if (lateMs >= giveUpMs) throw new Error(stillThere(objects));
+    if (lateMs >= 0 && !isTold) {
+      isTold = true;
       log.warn("the operator did not let go in time: routes may outlive their pods", { objects: objects.length });
-    // What is made meanwhile is deleted in the next round.
+    }
     for (const { type, metadata } of objects) {
-      const { namespace, name, finalizers = [], deletionTimestamp } = metadata;
+      const { namespace, name, uid = "", deletionTimestamp } = metadata;
       // Without a name it would be the path of all of them.
       if (name === undefined) continue;
       const path = pathOf(type, namespace, name);
-      if (deletionTimestamp === undefined && !asked.has(path)) await client.delete(path);
-      asked = asked.add(path);
-      if (isLate && finalizers.length > 0) await freed(client, path);
+      if (deletionTimestamp === undefined && !asked.has(uid)) await client.delete(path);
+      asked.add(uid);
+      if (lateMs >= 0) await freed(client, path, metadata);
     }
     await pause(POLL_MS, signal ?? new AbortController().signal);
     signal?.throwIfAborted();
   }
 }
 
-async function freed(client: CleanupOptions["client"], path: string): Promise<void> {
+type Left = { readonly type: ResourceType; readonly metadata: KubeObject["metadata"] };
+
+function stillThere(objects: readonly Left[]): string {
+  const names = objects.slice(0, NAMES_MAX).map(({ type, metadata }) => {
+    const others = foreign(metadata);
+    const why = others.length === 0 ? "" : ` (finalizers of others: ${others.join(", ")})`;
+    return `${type.plural} ${keyOf({ metadata })}${why}`;
+  });
+  const more = objects.length > NAMES_MAX ? ` and ${objects.length - NAMES_MAX} more` : "";
+  return `still there: ${names.join(", ")}${more}; what makes them anew (a GitOps tool) has to be stopped first, and whoever has set a finalizer has to take it off`;
+}
+
+const foreign = ({ finalizers = [] }: KubeObject["metadata"]): readonly string[] =>
+  finalizers.filter((finalizer) => !finalizer.startsWith(OWN_FINALIZERS));
+
+/** Takes our finalizers off and leaves those of others; the version keeps one that is added meanwhile. */
+async function freed(client: CleanupOptions["client"], path: string, metadata: KubeObject["metadata"]): Promise<void> {
+  const { finalizers = [], resourceVersion } = metadata;
+  const others = foreign(metadata);
+  if (others.length === finalizers.length) return;
   try {
-    await client.patch(path, { metadata: { finalizers: null } }, "merge", { fieldManager: FIELD_MANAGER });
+    const change = { metadata: { finalizers: others, resourceVersion } };
+    await client.patch(path, change, "merge", { fieldManager: FIELD_MANAGER });
   } catch (error) {
-    if (!isNotFound(error)) throw error;
+    // Somebody else has changed it: it is looked at again in the next round.
+    if (!isNotFound(error) && !isConflict(error)) throw error;
   }
 }
 

@@ -34,6 +34,12 @@ interface Manifest {
   readonly data?: Readonly<Record<string, string>>;
 }
 
+interface PodParts {
+  readonly labels?: object;
+  readonly annotations?: object;
+  readonly spec?: object;
+}
+
 async function helm(...args: string[]): Promise<string> {
   const { stdout } = await run(kubeProgram("helm"), args, { maxBuffer: 64 * 1024 * 1024 });
   return stdout;
@@ -80,9 +86,10 @@ const valueSets: Readonly<Record<string, readonly string[]>> = {
     ...["--set", "operator.podDisruptionBudget.enabled=false"],
   ],
   "network-policy": [
-    "--set",
-    "networkPolicy.enabled=true,control.connectPorts.first=17000,control.connectPorts.last=17009",
+    ...["--set", "networkPolicy.enabled=true,control.connectPorts.first=17000,control.connectPorts.last=17009"],
+    ...["--set-json", 'networkPolicy.apiServerRanges=["10.0.0.0/28"]'],
   ],
+  openshift: ["--set", "pods.userId=null,access.aggregate=false"],
   scheduling: [
     ...[
       "--set",
@@ -186,6 +193,11 @@ describe("values that are refused", () => {
     ["control.auth.roles[0].name=x", "role"],
     ["metrics.podMonitor.interval=often", "/metrics/podMonitor/interval"],
     ["uninstall.cleanupSeconds=0", "/uninstall/cleanupSeconds"],
+    ["pods.userId=0", "/pods/userId"],
+    ["networkPolicy.apiServerRanges[0]=10.0.0.1", "/networkPolicy/apiServerRanges/0"],
+    ["control.connectPorts.first=17000,control.connectPorts.last=16000", "first (17000) is after last (16000)"],
+    ["certificates.certManager.issuerRef.name=vault", "set certificates.issuer=cert-manager as well"],
+    ["certificates.issuer=cert-manager,certificates.certManager.issuerRef.kind=Issuer", "name"],
   ])("%s", async ([value = "", where]) => {
     await expect(template(["--set", value])).rejects.toThrow(where);
   });
@@ -199,6 +211,8 @@ describe("the life of a release", () => {
     await cluster.kubectl(["label", "namespace", "sidelane", "pod-security.kubernetes.io/enforce=restricted"]);
     await cluster.kubectl(["create", "namespace", "shop"]);
     await cluster.kubectl(["label", "namespace", "shop", "sidelane.dev/injection=enabled"]);
+    await cluster.kubectl(["create", "namespace", "asks"]);
+    await cluster.kubectl(["label", "namespace", "asks", "sidelane.dev/injection=on-request"]);
   }, 180_000);
   afterAll(() => cluster?.stop());
 
@@ -255,6 +269,54 @@ describe("the life of a release", () => {
     return { stop, played };
   }
 
+  const fork = { "sidelane.dev/fork": "pr-7-checkout" };
+  const out = { "sidelane.dev/inject": "false" };
+  const asking = { "sidelane.dev/inject": "true" };
+  const onHost = { hostNetwork: true };
+  /** Whether the API server asks the webhook, and refuses the pod when it does not answer: never, with `Fail`, or whatever is set. */
+  const reviews: readonly (readonly [what: string, namespace: string, pod: PodParts, "never" | "Fail" | "always"])[] = [
+    ["any pod", "shop", {}, "Fail"],
+    ["one that is out by label", "shop", { labels: out }, "never"],
+    ["one that is out by annotation", "shop", { annotations: out }, "never"],
+    ["one in the network of its node", "shop", { spec: onHost }, "never"],
+    ["a fork", "shop", { labels: fork }, "always"],
+    [
+      "a fork that is out, for the webhook to decide",
+      "shop",
+      { labels: { ...fork, ...out }, annotations: out },
+      "always",
+    ],
+    ["any pod, on request", "asks", {}, "never"],
+    ["one that asks by label", "asks", { labels: asking }, "Fail"],
+    ["one that asks by annotation", "asks", { annotations: asking }, "Fail"],
+    ["one of a sandbox", "asks", { annotations: { "sidelane.dev/sandbox": "pr-7.shop" } }, "Fail"],
+    ["one that is stamped", "asks", { annotations: { "sidelane.dev/stamp": "pr-7" } }, "Fail"],
+    ["a fork, on request", "asks", { labels: fork }, "always"],
+    ["a fork where nothing is injected", "default", { labels: fork }, "never"],
+  ];
+
+  test.for(["Fail", "Ignore"])("the webhook is away, with failurePolicy %s: who waits for it", async (policy) => {
+    const rendered = await template(["--set", `injection.failurePolicy=${policy}`]);
+    const configuration = rendered.split(/^---$/mu).find((part) => part.includes("kind: MutatingWebhookConfiguration"));
+    await cluster.kubectl(["apply", "-f", "-"], { input: configuration ?? "" });
+    onTestFinished(async () => void (await cluster.kubectl(["delete", "-f", "-"], { input: configuration ?? "" })));
+    const make = (namespace: string, { labels = {}, annotations = {}, spec = {} }: PodParts): Promise<string> =>
+      cluster.api
+        .create(`/api/v1/namespaces/${namespace}/pods?dryRun=All`, {
+          apiVersion: "v1",
+          kind: "Pod",
+          metadata: { generateName: "x-", labels, annotations },
+          spec: { containers: [{ name: "app", image: "x" }], ...spec },
+        })
+        .then(() => "made", String);
+    const refused = "failed calling webhook";
+    await expect.poll(() => make("shop", { labels: fork }), { timeout: 20_000 }).toContain(refused);
+    for (const [what, namespace, pod, when] of reviews) {
+      const isRefused = when === "always" || when === policy;
+      expect(await make(namespace, pod), what).toContain(isRefused ? refused : "made");
+    }
+  });
+
   test("installs, is upgraded with its definitions, and leaves nothing behind", { timeout: 240_000 }, async () => {
     const before = await everything();
 
@@ -296,7 +358,7 @@ describe("the life of a release", () => {
       value("mutatingwebhookconfiguration", "sidelane", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}");
     const authority = (): Promise<string> => value("secret", "sidelane-ca", "-o", "jsonpath={.data.tls\\.crt}");
     const [told, made] = [await bundle(), await authority()];
-    expect(told.split(" ")).toHaveLength(2);
+    expect(told.split(" ")).toHaveLength(3);
     expect(await cluster.kubectl(["-n", "shop", "get", "configmap", "sidelane-ca", "-o", "name"])).toContain(
       "sidelane-ca",
     );
@@ -304,7 +366,7 @@ describe("the life of a release", () => {
     await inCluster("upgrade", "sidelane", chart, "--set", "injection.failurePolicy=Fail,control.replicas=3");
     expect(await value("deployment", "sidelane-control", "-o", "jsonpath={.spec.replicas}")).toBe("3");
     const policy = "jsonpath={.webhooks[*].failurePolicy}";
-    expect(await value("mutatingwebhookconfiguration", "sidelane", "-o", policy)).toBe("Fail Fail");
+    expect(await value("mutatingwebhookconfiguration", "sidelane", "-o", policy)).toBe("Fail Fail Fail");
     // What is not the chart's stays.
     expect(await bundle()).toBe(told);
     expect(await authority()).toBe(made);
@@ -313,6 +375,10 @@ describe("the life of a release", () => {
     await inCluster("rollback", "sidelane", "1");
     expect(await bundle()).toBe(told);
     await inCluster("upgrade", "sidelane", chart);
+    // And a GitOps tool that renders the chart finds no difference: neither the authority nor the Secrets are in its manifests.
+    const same = await template([], "--no-hooks");
+    const asTool = ["--server-side", "--force-conflicts", "--field-manager=argocd-controller"];
+    expect(await cluster.kubectl(["diff", ...asTool, "-f", "-"], { input: same })).toBe("");
 
     // Somebody still uses it, the operator does not answer, and a replica wrote to the very end.
     const sandbox = {

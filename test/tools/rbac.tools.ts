@@ -234,6 +234,13 @@ async function play(): Promise<void> {
     const names = await cluster.kubectl(["-n", "shop", "get", kinds, "-l", "sidelane.dev/sandbox=pr-7", "-o", "name"]);
     return names.split("\n").filter((line) => line !== "").length;
   };
+  // One whose time is over soon.
+  await apply(
+    custom("Sandbox", "pr-9", { ttl: "1s", endpoints: [{ service: "lone", addresses: ["127.0.0.1:8080"] }] }),
+  );
+  await until("a Sandbox is deleted when its time is over", async () =>
+    (await events()).some(({ verb, objectRef }) => verb === "delete" && objectRef?.resource === "sandboxes"),
+  );
   await until("each kind is forked", async () => {
     const counts = await Promise.all(
       ["deployments", "statefulsets", "pods", "jobs", "cronjobs", "services"].map(found),
@@ -311,10 +318,10 @@ test("nothing is granted that no role has used", async () => {
   expect(unused.map(text)).toEqual([]);
 });
 
-test("no right reaches further than its kind: no wildcards, and Secrets only by name", async () => {
+test("no right reaches further than its kind: no wildcards, and Secrets are read and changed only by name", async () => {
   for (const grant of await grants()) {
     expect(Object.values(grant), text(grant)).not.toContain("*");
-    if (grant.resource === "secrets") expect(grant.name, text(grant)).not.toBe("");
+    if (grant.resource === "secrets" && grant.verb !== "create") expect(grant.name, text(grant)).not.toBe("");
   }
 });
 
@@ -335,6 +342,33 @@ describe("with one right taken away", () => {
       await setRules(grant.path, rules);
     }
     expect(missing).toEqual([]);
+  });
+
+  test("what the API server asks for on our behalf: no fork that holds its Sandbox without a right on its finalizers", async () => {
+    const endpoints = [{ service: "lone", addresses: ["127.0.0.1:8080"] }];
+    await apply(custom("Sandbox", "owner", { endpoints }));
+    const sandbox = await cluster.api.get("/apis/sidelane.dev/v1alpha1/namespaces/shop/sandboxes/owner");
+    const { uid } = sandbox.metadata;
+    const operator = cluster.apiAs(await cluster.token("sidelane", "sidelane-operator"));
+    const owner = {
+      apiVersion: "sidelane.dev/v1alpha1",
+      kind: "Sandbox",
+      name: "owner",
+      uid,
+      blockOwnerDeletion: true,
+    };
+    const fork = { ...service("held"), metadata: { name: "held", namespace: "shop", ownerReferences: [owner] } };
+    const make = (): Promise<string> =>
+      operator
+        .patch("/api/v1/namespaces/shop/services/held?fieldManager=sidelane-operator&dryRun=All", "apply", fork)
+        .then(() => "made", String);
+    const grant = (await grants()).find(({ resource }) => resource === "sandboxes/finalizers");
+    if (grant === undefined) return expect.fail("no right on finalizers");
+    expect(await make()).toBe("made");
+    const { rules } = await cluster.api.get<RoleObject>(grant.path);
+    await setRules(grant.path, without(rules, grant));
+    await until("it is refused", async () => (await make()).includes("cannot set blockOwnerDeletion"), 10_000);
+    await setRules(grant.path, rules);
   });
 });
 

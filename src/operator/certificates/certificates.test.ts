@@ -69,6 +69,14 @@ class Cluster {
     return {
       find: (path: string) => Promise.resolve(structuredClone(this.objects.get(path)) as never),
       list,
+      create: async (collection: string, object: object) => {
+        const path = `${collection}/${(object as Stored).metadata.name}`;
+        await this.beforeWrite(path);
+        if (this.objects.has(path)) throw new KubeError(409, "AlreadyExists", "it is there already");
+        this.writes.push(path);
+        this.put(path, object);
+        return {} as never;
+      },
       apply: async (path: string, object: object) => {
         await this.beforeWrite(path);
         const { metadata } = object as Stored;
@@ -282,19 +290,25 @@ describe("Secrets that cannot be used are made anew, and the log says why", () =
   });
 });
 
-test("two operators at once end with one authority, and with certificates of it", async () => {
-  const { cluster, certificates, log } = begin();
-  cluster.put(CA, {});
-  const other = new Certificates({ client: cluster.client(), namespace: "sidelane", clock: Date.now, log });
-  let turns = 0;
-  cluster.beforeWrite = async (path) => {
-    if (path === CA && turns++ === 0) await other.reconcile();
-  };
-  await certificates.reconcile();
-  expect(certificates.bundle).toBe(other.bundle);
-  expect(cluster.writes.filter((path) => path === CA)).toHaveLength(1);
-  expect(await shake(cluster, CONTROL, other.bundle, "sidelane-control")).toBe("trusted");
-});
+test.for([
+  ["that somebody has deleted", false],
+  ["that the chart made empty", true],
+] as const)(
+  "two operators at once end with one authority in a Secret %s, and with certificates of it",
+  async ([, isMade]) => {
+    const { cluster, certificates, log } = begin();
+    if (isMade) cluster.put(CA, {});
+    const other = new Certificates({ client: cluster.client(), namespace: "sidelane", clock: Date.now, log });
+    let turns = 0;
+    cluster.beforeWrite = async (path) => {
+      if (path === CA && turns++ === 0) await other.reconcile();
+    };
+    await certificates.reconcile();
+    expect(certificates.bundle).toBe(other.bundle);
+    expect(cluster.writes.filter((path) => path === CA)).toHaveLength(1);
+    expect(await shake(cluster, CONTROL, other.bundle, "sidelane-control")).toBe("trusted");
+  },
+);
 
 test("with an external issuer only its authority is handed on, once there is one", async () => {
   const { cluster, certificates } = begin();

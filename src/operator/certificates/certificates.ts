@@ -2,12 +2,13 @@
 // certificates (never its key) in the webhook configuration and in a ConfigMap of every namespace that sidecars are injected into.
 //
 // Guarantees: one call of `reconcile` repairs whatever it finds; nothing is written that is right already; two operators at once end
-// with one authority, because the Secret is only ever written over the version that was read.
+// with one authority, because the Secret is only ever created, or written over the version that was read.
 
 import type { Log } from "../../base/log.ts";
 import type { KubeClient } from "../../kube/client.ts";
+import { WITH_INJECTION } from "../../kube/injection.ts";
 import { isConflict, isNotFound } from "../../kube/kube-error.ts";
-import { API_GROUP, FIELD_MANAGER, MANAGED_BY_LABEL } from "../../kube/object-names.ts";
+import { FIELD_MANAGER, MANAGED_BY_LABEL } from "../../kube/object-names.ts";
 import { pathOf } from "../../kube/object.ts";
 import type { KubeObject } from "../../kube/object.ts";
 import { authorityFromData, authorityStep, authorityToData, bundleOf, takeStep } from "./authority.ts";
@@ -16,7 +17,7 @@ import { certificatesOf } from "./inspect.ts";
 import { issueServingData, servingNames, servingStep } from "./serving.ts";
 
 export interface CertificatesOptions {
-  readonly client: Pick<KubeClient, "find" | "list" | "apply" | "patch">;
+  readonly client: Pick<KubeClient, "find" | "list" | "create" | "apply" | "patch">;
   /** Where Sidelane itself runs. */
   readonly namespace: string;
   /** Milliseconds since the epoch. */
@@ -201,7 +202,7 @@ export class Certificates {
   /** Has sidecars trust the control plane. */
   async #tellNamespaces(): Promise<void> {
     const injected = await this.#client.list(pathOf(NAMESPACES), {
-      labelSelector: `${API_GROUP}/injection in (enabled,on-request)`,
+      labelSelector: WITH_INJECTION,
       metadataOnly: true,
     });
     if (injected.items.length === 0) return;
@@ -235,11 +236,11 @@ export class Certificates {
       ...(over === undefined ? { type: "Opaque" } : {}),
       data: Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString("base64")])),
     };
+    const how = { fieldManager: FIELD_MANAGER };
     try {
-      await this.#client.apply(pathOf(SECRETS, this.#namespace, name), object, {
-        fieldManager: FIELD_MANAGER,
-        force: true,
-      });
+      // Nothing was there: an apply, which names no version then, would also write over what another operator has made since.
+      if (over === undefined) await this.#client.create(pathOf(SECRETS, this.#namespace), object, how);
+      else await this.#client.apply(pathOf(SECRETS, this.#namespace, name), object, { ...how, force: true });
       return true;
     } catch (error) {
       if (isConflict(error)) return false;

@@ -20,12 +20,14 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end }}
 
-{{/* What Pod Security's level "restricted" asks of a pod, and the user of the image. */}}
+{{/* What Pod Security's level "restricted" asks of a pod, and its user; call with the root. */}}
 {{- define "sidelane.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
+{{- with .Values.pods.userId }}
+runAsUser: {{ . | int }}
+runAsGroup: {{ . | int }}
+fsGroup: {{ . | int }}
+{{- end }}
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
@@ -72,7 +74,7 @@ labels:
 {{- define "sidelane.podSpec" -}}
 {{- $own := index .root.Values .component -}}
 serviceAccountName: sidelane-{{ .component }}
-securityContext: {{- include "sidelane.podSecurity" . | nindent 2 }}
+securityContext: {{- include "sidelane.podSecurity" .root | nindent 2 }}
 terminationGracePeriodSeconds: {{ $own.terminationGracePeriodSeconds }}
 enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
@@ -134,10 +136,19 @@ secret:
   items:
     - { key: tls.crt, path: tls.crt }
     - { key: tls.key, path: tls.key }
+    {{- if eq .component "control" }}
+    # By which replicas know each other.
+    - { key: ca.crt, path: ca.crt }
+    {{- end }}
 {{- end }}
 
 {{/* The config files; what the user gives in `config` goes before. */}}
 {{- define "sidelane.controlConfig" -}}
+{{- with .Values.control.connectPorts -}}
+{{- if gt (int .first) (int .last) -}}
+{{- fail (printf "control.connectPorts: first (%v) is after last (%v); write the smaller one first" .first .last) -}}
+{{- end -}}
+{{- end -}}
 {{- $tls := dict "certificate" "/etc/sidelane/tls/tls.crt" "key" "/etc/sidelane/tls/tls.key" -}}
 {{- $roles := list (dict "name" (printf "system:serviceaccount:%s:sidelane-operator" .Release.Namespace) "role" "editor") -}}
 {{- if .Values.control.auth.developerAccount -}}
@@ -149,6 +160,7 @@ secret:
   "api" (dict "address" (printf "%s:15020" .Values.network.listen) "tls" $tls)
   "feed" (dict "address" (printf "%s:15021" .Values.network.listen) "tls" $tls)
   "auth" (dict "kubernetes" (dict "audience" "sidelane" "roles" $roles))
+  "replicas" (dict "ca" "/etc/sidelane/tls/ca.crt")
   "connect" (dict "ports" (printf "%v-%v" .Values.control.connectPorts.first .Values.control.connectPorts.last))
   "log" (dict "level" .Values.control.logLevel) -}}
 {{- mergeOverwrite $made (deepCopy .Values.control.config) | toYaml -}}
