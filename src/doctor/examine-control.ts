@@ -88,7 +88,7 @@ async function examineSandboxes(
     findings.warning(
       `sandbox ${name}`,
       `is not ready: ${String(first?.["message"] ?? "")}`,
-      `sidelane sandbox show ${name}`,
+      `sidelane sandbox get ${name}`,
     );
   }
 }

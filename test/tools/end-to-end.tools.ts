@@ -3,10 +3,16 @@
 // docs/kubernetes-testing.md.
 //
 // Long because all of it is one cluster's life.
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { connect } from "node:net";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { installSidelane, whatIs } from "../support/kube/node/install.ts";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { connectDeveloper } from "../support/kube/node/developer.ts";
+import { installSidelane, upgradeSidelane, whatIs } from "../support/kube/node/install.ts";
+import { startTraffic } from "../support/kube/node/traffic.ts";
 import { World, app, ask, isReady, namespace, said, saidByGrpc, until } from "../support/kube/node/world.ts";
+import type { KubeObject } from "../support/kube/kube-api.ts";
 import type { PodObject } from "../support/kube/node/world.ts";
 
 let world: World;
@@ -20,8 +26,9 @@ beforeAll(async () => {
     ...app({ namespace: "shop", name: "back", program: "echo:v1" }),
     ...app({ namespace: "shop", name: "who", program: "grpc:v1", port: 9090 }),
     ...app({ namespace: "shop", name: "hello", program: "greeter:v1", port: 7070 }),
+    ...app({ namespace: "shop", name: "store", program: "echo:v1", kind: "StatefulSet" }),
   );
-  for (const name of ["front", "back", "who", "hello"]) {
+  for (const name of ["front", "back", "who", "hello", "store"]) {
     await podOf(name).catch(async (error: unknown) => {
       throw new Error(`${String(error)}\n${await whatIs(world, "shop")}`, { cause: error });
     });
@@ -92,6 +99,34 @@ describe("an application that is applied", () => {
     expect(again.status?.containerStatuses?.[0]?.restartCount).toBe(1);
   }, 60_000);
 
+  test("is probed by every kind of probe as if there were no sidecar", async () => {
+    const every = { periodSeconds: 1, failureThreshold: 2 };
+    const probes = {
+      startupProbe: { exec: { command: ["true"] }, ...every },
+      readinessProbe: { grpc: { port: 9090 }, ...every },
+      livenessProbe: { tcpSocket: { port: 9090 }, ...every },
+    };
+    const deaf = { livenessProbe: { tcpSocket: { port: "main" }, ...every } };
+    await world.apply(
+      ...app({ namespace: "shop", name: "probed", program: "grpc:v1", port: 9090, container: probes }),
+      ...app({ namespace: "shop", name: "deaf", program: "echo:v1", container: deaf }),
+    );
+    const [probed, { metadata, status }] = [await podOf("probed"), await podOf("deaf")];
+    expect(probed.spec.containers[0]).toMatchObject({
+      startupProbe: { exec: { command: ["true"] } },
+      readinessProbe: { grpc: { port: 9090 } },
+      livenessProbe: { httpGet: { port: 15_004, path: "/reach/tcp/9090" } },
+    });
+    // The sidecar still accepts: only the app itself is deaf.
+    await ask(`${status?.podIP}:8080`, "/die");
+    const restarted = await world.pod("shop", metadata.name, (pod) => {
+      return pod.status?.containerStatuses?.[0]?.restartCount === 1 && isReady(pod);
+    });
+    expect(restarted.status?.initContainerStatuses?.map((one) => one.restartCount)).toEqual([0, 0]);
+    expect((await podOf("probed")).status?.containerStatuses?.[0]?.restartCount).toBe(0);
+    await world.cluster.kubectl(["-n", "shop", "delete", "deployment,service", "probed", "deaf", "--wait=false"]);
+  }, 60_000);
+
   test("goes on when its sidecar is killed and starts again", async () => {
     const { metadata } = await podOf("front");
     await world.node.signal(`shop/${metadata.name}`, "sidelane", "SIGKILL");
@@ -135,10 +170,11 @@ describe("an application that is applied", () => {
   }, 60_000);
 });
 
+const inShop = (name: string): object => ({ name, namespace: "shop" });
 const sandbox = (name: string, forks: readonly object[]): object => ({
   apiVersion: "sidelane.dev/v1alpha1",
   kind: "Sandbox",
-  metadata: { name, namespace: "shop" },
+  metadata: inShop(name),
   spec: { forks },
 });
 const fork = (kind: string, name: string, change: object = {}): object => ({
@@ -146,14 +182,43 @@ const fork = (kind: string, name: string, change: object = {}): object => ({
   containers: [{ name: "app", ...change }],
 });
 
-async function untilReady(name: string): Promise<void> {
-  const waited = ["-n", "shop", "wait", `sandbox/${name}`, "--for=condition=Ready", "--timeout=60s"];
+async function untilReady(name: string, kind = "sandbox"): Promise<void> {
+  const waited = ["-n", "shop", "wait", `${kind}/${name}`, "--for=condition=Ready", "--timeout=60s"];
   await explained(world.cluster.kubectl(waited, { withinMs: 70_000 }));
 }
 
 async function remove(name: string): Promise<void> {
   const deletion = ["-n", "shop", "delete", "sandbox", name, "--timeout=60s"];
   await explained(world.cluster.kubectl(deletion, { withinMs: 70_000 }));
+}
+
+/** Whatever a Sandbox has made and is still there. */
+function leftOf(name: string): Promise<string> {
+  const kinds = "deployments,replicasets,statefulsets,jobs,cronjobs,pods,services,endpointslices,configmaps";
+  return world.cluster.kubectl(["-n", "shop", "get", kinds, "-l", `sidelane.dev/sandbox=${name}`, "-o", "name"]);
+}
+
+const caller = (): object => ({
+  metadata: { annotations: { "sidelane.dev/outbound-ports": "80" } },
+  spec: {
+    restartPolicy: "Never",
+    terminationGracePeriodSeconds: 2,
+    containers: [{ name: "app", image: "app/caller:v1", env: [{ name: "URL", value: "http://back.shop/" }] }],
+  },
+});
+
+/** What the caller of a job was told. `name`: how the job's name begins. */
+function toldTo(name: string): Promise<unknown> {
+  return until(
+    `${name} has asked`,
+    async () => {
+      const pods = await world.cluster.api.list<PodObject>("/api/v1/namespaces/shop/pods");
+      const pod = pods.find(({ metadata }) => metadata.labels?.["job-name"]?.startsWith(name));
+      const log = pod === undefined ? "" : await world.node.logs(`shop/${pod.metadata.name}`, "app");
+      return log.includes("}") ? (JSON.parse(log) as unknown) : undefined;
+    },
+    60_000,
+  );
 }
 
 describe("a Sandbox", () => {
@@ -182,26 +247,15 @@ describe("a Sandbox", () => {
     );
     expect(both.map(({ next }) => next?.version)).toEqual(["v1", "v2"]);
 
-    let asking = true;
-    const versions = new Set<string | undefined>();
-    const failures: string[] = [];
-    const asked = (async () => {
-      while (asking) {
-        const { status, text } = await ask(front, "/", key);
-        const next = status === 200 ? (JSON.parse(text) as { next?: { version?: string } }).next : undefined;
-        if (next?.version === undefined) failures.push(`${status} ${text}`);
-        versions.add(next?.version);
-      }
-    })();
-    await remove("pr-7").finally(() => (asking = false));
+    const traffic = startTraffic(front, key);
+    await remove("pr-7");
     await world.cluster.api.untilAll(
       "/api/v1/namespaces/shop/pods?labelSelector=sidelane.dev%2Ffork",
       (pods) => pods.length === 0,
     );
-    asking = false;
-    await asked;
-    expect(failures).toEqual([]);
-    expect([...versions].toSorted((a, b) => (a ?? "").localeCompare(b ?? ""))).toEqual(["v1", "v2"]);
+    // First the fork, then the baseline, and nothing in between.
+    expect(await traffic.stop()).toMatchObject({ failures: [], versions: ["v1", "v2"] });
+    expect(await leftOf("pr-7")).toBe("");
     expect(await said(front, key)).toMatchObject({ next: { version: "v1" } });
   }, 300_000);
 
@@ -213,49 +267,198 @@ describe("a Sandbox", () => {
     await world.readyPods("sidelane", "app.kubernetes.io/component=control", 0);
     expect(await said(front, { baggage: "sidelane=pr-9" })).toMatchObject({ next: { version: "v2" } });
     expect(await said(front)).toMatchObject({ next: { version: "v1" } });
-    await world.cluster.kubectl(["-n", "sidelane", "scale", "deployment/sidelane-control", "--replicas=1"]);
-    await world.readyPods("sidelane", "app.kubernetes.io/component=control");
+    await world.cluster.kubectl(["-n", "sidelane", "scale", "deployment/sidelane-control", "--replicas=2"]);
+    await world.readyPods("sidelane", "app.kubernetes.io/component=control", 2);
     await untilReady("pr-9");
     expect(await said(front, { baggage: "sidelane=pr-9" })).toMatchObject({ next: { version: "v2" } });
     await remove("pr-9");
   }, 240_000);
 
-  test("stamps what its Job sends with its key, and the baseline's Job is left as it is", async () => {
-    await world.apply(sandbox("pr-8", [fork("Deployment", "back", { image: "app/echo:v2" })]));
-    await untilReady("pr-8");
-    const caller = { name: "app", image: "app/caller:v1", env: [{ name: "URL", value: "http://back.shop/" }] };
-    await world.apply({
-      apiVersion: "batch/v1",
-      kind: "Job",
-      metadata: { name: "report", namespace: "shop" },
-      spec: {
-        template: {
-          metadata: { annotations: { "sidelane.dev/outbound-ports": "80" } },
-          spec: { restartPolicy: "Never", terminationGracePeriodSeconds: 2, containers: [caller] },
-        },
+  test("stamps what its jobs send with its key, and the baseline's are left as they are", async () => {
+    await world.apply(
+      sandbox("pr-8", [fork("Deployment", "back", { image: "app/echo:v2" })]),
+      { apiVersion: "batch/v1", kind: "Job", metadata: inShop("report"), spec: { template: caller() } },
+      {
+        apiVersion: "batch/v1",
+        kind: "CronJob",
+        metadata: inShop("nightly"),
+        spec: { schedule: "0 0 1 1 *", jobTemplate: { spec: { template: caller() } } },
       },
-    });
-    const words = (job: string): Promise<string> =>
-      until(
-        `${job} has asked`,
-        async () => {
-          const pods = await world.cluster.api.list<PodObject>("/api/v1/namespaces/shop/pods");
-          const pod = pods.find(({ metadata }) => metadata.labels?.["job-name"]?.startsWith(job));
-          const log = pod === undefined ? "" : await world.node.logs(`shop/${pod.metadata.name}`, "app");
-          return log.includes("}") ? log : undefined;
-        },
-        40_000,
-      );
-    expect(JSON.parse(await words("report"))).toMatchObject({ name: "back", version: "v1", context: {} });
+    );
+    await untilReady("pr-8");
+    expect(await toldTo("report")).toMatchObject({ name: "back", version: "v1", context: {} });
+    const changed = { env: [{ name: "OF", value: "pr-8" }] };
     await world.apply(
       sandbox("pr-8", [
         fork("Deployment", "back", { image: "app/echo:v2" }),
-        fork("Job", "report", { env: [{ name: "OF", value: "pr-8" }] }),
+        fork("Job", "report", changed),
+        fork("CronJob", "nightly", changed),
       ]),
     );
-    const said8 = await explained(words("pr-8-report"));
-    expect(JSON.parse(said8)).toMatchObject({ name: "back", version: "v2", context: { baggage: "sidelane=pr-8" } });
+    const forked = { name: "back", version: "v2", context: { baggage: "sidelane=pr-8" } };
+    expect(await explained(toldTo("pr-8-report"))).toMatchObject(forked);
+    const crons = "/apis/batch/v1/namespaces/shop/cronjobs";
+    type CronJob = KubeObject & { readonly spec: { readonly suspend?: boolean } };
+    await world.cluster.api.until<CronJob>(crons, "pr-8-nightly", ({ spec }) => spec.suspend === true);
+    const byHand = ["-n", "shop", "create", "job"];
+    await world.cluster.kubectl([...byHand, "tonight", "--from=cronjob/nightly"]);
+    await world.cluster.kubectl([...byHand, "now", "--from=cronjob/pr-8-nightly"]);
+    expect(await toldTo("tonight")).toMatchObject({ name: "back", version: "v1", context: {} });
+    expect(await explained(toldTo("now"))).toMatchObject(forked);
     await remove("pr-8");
+    await until("nothing is left", async () => (await leftOf("pr-8")) === "");
+  }, 240_000);
+
+  test("has StatefulSets too, and is one of a RouteGroup", async () => {
+    await world.apply(
+      sandbox("pr-11", [fork("StatefulSet", "store", { image: "app/echo:v2" })]),
+      sandbox("pr-12", [fork("Deployment", "back", { image: "app/echo:v3" })]),
+      {
+        apiVersion: "sidelane.dev/v1alpha1",
+        kind: "RouteGroup",
+        metadata: inShop("release"),
+        spec: { sandboxes: ["pr-11", "pr-12"] },
+      },
+    );
+    await untilReady("pr-11");
+    await untilReady("pr-12");
+    await untilReady("release", "routegroup");
+    const [front, store] = [await address("front"), await address("store")];
+    const release = { baggage: "sidelane=release" };
+    expect(await said(store, release)).toMatchObject({
+      version: "v2",
+      host: expect.stringContaining(store.split(":")[0] ?? ""),
+    });
+    expect(await said(front, release)).toMatchObject({ version: "v1", next: { version: "v3" } });
+    expect(await said(store, { baggage: "sidelane=pr-11" })).toMatchObject({ version: "v2" });
+    expect(await said(store, { baggage: "sidelane=pr-12" })).toMatchObject({ version: "v1" });
+    expect(await said(store)).toMatchObject({ version: "v1" });
+    await world.cluster.kubectl(["-n", "shop", "delete", "routegroup", "release", "--timeout=60s"]);
+    await Promise.all([remove("pr-11"), remove("pr-12")]);
+    expect(await said(front, release)).toMatchObject({ next: { version: "v1" } });
+  }, 240_000);
+
+  test("is a developer's machine, as long as it is connected", async () => {
+    const server = createServer((request, response) => {
+      response.end(JSON.stringify({ name: "back", version: "mine", context: { baggage: request.headers.baggage } }));
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(() => void server.close());
+    const at = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await world.apply({
+      apiVersion: "sidelane.dev/v1alpha1",
+      kind: "Sandbox",
+      metadata: inShop("ada"),
+      spec: { connect: [{ service: "back" }] },
+    });
+    const ada = { baggage: "sidelane=ada" };
+    const front = await address("front");
+    await until("the control plane has it", async () => {
+      const shown = await world.cluster.kubectl([
+        "-n",
+        "shop",
+        "get",
+        "sandbox",
+        "ada",
+        "-o",
+        "jsonpath={.status.name}",
+      ]);
+      return shown === "ada.shop" || undefined;
+    });
+    expect(await said(front, ada)).toMatchObject({ next: { version: "v1" } });
+    const developer = await connectDeveloper(world, "ada.shop", [`back.shop=${at}`]);
+    onTestFinished(() => developer.kill());
+    await until("it is told so", async () => /reach this machine/u.test(developer.output) || undefined).catch(
+      (cause) => {
+        throw new Error(developer.output, { cause });
+      },
+    );
+    expect(await said(front, ada)).toMatchObject({ version: "v1", next: { version: "mine", context: ada } });
+    expect(await said(front)).toMatchObject({ next: { version: "v1" } });
+    expect([await developer.leave(), developer.output]).toEqual([0, expect.any(String)]);
+    expect(await said(front, ada)).toMatchObject({ next: { version: "v1" } });
+    await remove("ada");
+  }, 120_000);
+});
+
+const roles = ["control", "webhook", "operator"];
+const ofRole = (role: string): string =>
+  `/api/v1/namespaces/sidelane/pods?labelSelector=app.kubernetes.io%2Fcomponent%3D${role}`;
+
+/** Kills every process of a role, and waits until all of them are back. */
+async function kill(role: string): Promise<void> {
+  const pods = await world.cluster.api.list<PodObject>(ofRole(role));
+  const before = new Map(pods.map((pod) => [pod.metadata.name, pod.status?.containerStatuses?.[0]?.restartCount ?? 0]));
+  for (const name of before.keys()) await world.node.signal(`sidelane/${name}`, role, "SIGKILL");
+  await world.cluster.api.untilAll<PodObject>(ofRole(role), (all) =>
+    all.every((pod) => {
+      const restarts = pod.status?.containerStatuses?.[0]?.restartCount ?? 0;
+      return isReady(pod) && restarts > (before.get(pod.metadata.name) ?? 0);
+    }),
+  );
+}
+
+describe("when parts of Sidelane", () => {
+  test("are killed all at once, no request notices, and what was begun is finished", async () => {
+    const front = await address("front");
+    await world.apply(sandbox("pr-13", [fork("Deployment", "back", { image: "app/echo:v2" })]));
+    await untilReady("pr-13");
+    const [plain, keyed] = [startTraffic(front), startTraffic(front, { baggage: "sidelane=pr-13" })];
+    // In the middle of its making.
+    await world.apply(sandbox("pr-14", [fork("Deployment", "back", { image: "app/echo:v3" })]));
+    await explained(Promise.all(roles.map((role) => kill(role))));
+    await untilReady("pr-14");
+    expect(await said(front, { baggage: "sidelane=pr-14" })).toMatchObject({ next: { version: "v3" } });
+    expect(await plain.stop()).toMatchObject({ failures: [], versions: ["v1"] });
+    expect(await keyed.stop()).toMatchObject({ failures: [], versions: ["v2"] });
+    // In the middle of its end.
+    await world.cluster.kubectl(["-n", "shop", "delete", "sandbox", "pr-14", "--wait=false"]);
+    await explained(kill("operator"));
+    await world.cluster.api.untilGone("/apis/sidelane.dev/v1alpha1/namespaces/shop/sandboxes", "pr-14");
+    await until("nothing is left", async () => (await leftOf("pr-14")) === "");
+    await remove("pr-13");
+  }, 240_000);
+
+  test("are upgraded, no request notices", async () => {
+    const front = await address("front");
+    await world.apply(sandbox("pr-15", [fork("Deployment", "back", { image: "app/echo:v2" })]));
+    await untilReady("pr-15");
+    const [plain, keyed] = [startTraffic(front), startTraffic(front, { baggage: "sidelane=pr-15" })];
+    const levels = Object.fromEntries(roles.map((role) => [`${role}.logLevel`, "debug"]));
+    await explained(upgradeSidelane(world, levels));
+    await untilReady("pr-15");
+    expect(await plain.stop()).toMatchObject({ failures: [], versions: ["v1"] });
+    expect(await keyed.stop()).toMatchObject({ failures: [], versions: ["v2"] });
+    await remove("pr-15");
+  }, 240_000);
+
+  test("which put in the sidecar are away, pods start without one, but none of a fork does", async () => {
+    await world.apply(sandbox("pr-16", [fork("Deployment", "back", { image: "app/echo:v2" })]));
+    await untilReady("pr-16");
+    const scale = ["-n", "sidelane", "scale", "deployment/sidelane-webhook"];
+    await world.cluster.kubectl([...scale, "--replicas=0"]);
+    await world.readyPods("sidelane", "app.kubernetes.io/component=webhook", 0);
+    await world.apply(
+      ...app({ namespace: "shop", name: "late", program: "echo:v1" }),
+      sandbox("pr-16", [
+        fork("Deployment", "back", { image: "app/echo:v2" }),
+        fork("Job", "report", { env: [{ name: "OF", value: "pr-16" }] }),
+      ]),
+    );
+    expect((await podOf("late")).spec.initContainers).toBeUndefined();
+    type Event = KubeObject & { readonly reason: string; readonly involvedObject: { readonly name: string } };
+    const about = (reason: string, name: string) => (events: readonly Event[]) =>
+      events.some((one) => one.reason === reason && one.involvedObject.name.startsWith(name));
+    await world.cluster.api.untilAll<Event>("/api/v1/namespaces/shop/events", about("NoSidecar", "late"));
+    await world.cluster.api.untilAll<Event>("/api/v1/namespaces/shop/events", about("FailedCreate", "pr-16-report"));
+    await world.cluster.kubectl([...scale, "--replicas=1"]);
+    await world.readyPods("sidelane", "app.kubernetes.io/component=webhook");
+    expect(await explained(toldTo("pr-16-report"))).toMatchObject({
+      version: "v2",
+      context: { baggage: "sidelane=pr-16" },
+    });
+    await remove("pr-16");
   }, 240_000);
 });
 
@@ -266,6 +469,7 @@ test("helm uninstall takes all of it away, and the application goes on", async (
   await explained(world.cluster.helm(argv, { withinMs: 150_000 }));
   const kinds = "crds,mutatingwebhookconfigurations,clusterroles,clusterrolebindings";
   expect(await world.cluster.kubectl(["get", kinds, "-o", "name"])).not.toContain("sidelane");
+  expect(await world.cluster.kubectl(["-n", "shop", "get", "pods", "-l", "sidelane.dev/fork", "-o", "name"])).toBe("");
   const left = "deployments,services,configmaps,secrets,jobs,leases,roles,rolebindings,serviceaccounts";
   expect(await world.cluster.kubectl(["-n", "sidelane", "get", left, "-o", "name"])).not.toContain("sidelane");
   expect(await world.cluster.kubectl(["-n", "shop", "get", left, "-o", "name"])).not.toMatch(/sidelane|left/u);

@@ -134,10 +134,12 @@ function tell(problems: readonly Problem[], isGood: boolean, subject: string, fi
 function examineStore(service: ComposeService, { store }: ControlConfig, subject: string, findings: Findings): void {
   const folder = store.kind === "file" ? store.directory : "";
   if (folder !== "" && "why" in hostPathOf(service, folder) && !isMounted(service, folder)) {
+    const isBelow = folder === KEPT_TABLES || folder.startsWith(`${KEPT_TABLES}/`);
+    const volume = `volumes: [store:${KEPT_TABLES}]`;
     findings.warning(
       subject,
-      `${folder} is in no volume: services, sandboxes and groups are gone with the container`,
-      `add a volume: volumes: [store:${KEPT_TABLES}]`,
+      "its store is in no volume: services, sandboxes and groups are gone with the container",
+      isBelow ? `add a volume: ${volume}` : `add ${volume}, and store: file:${KEPT_TABLES} to its config`,
     );
     return;
   }

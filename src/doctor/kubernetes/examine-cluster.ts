@@ -3,9 +3,11 @@
 import { connectKube } from "../../kube/client.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import type { Findings } from "../finding.ts";
+import { examineControlPlane } from "./control.ts";
 import { examineInstallation } from "./installation.ts";
 import { look } from "./look.ts";
 import { examineNamespaces } from "./namespaces.ts";
+import { examineRights } from "./rights.ts";
 import { examineSandboxes } from "./sandboxes.ts";
 import { examineWebhook } from "./webhook.ts";
 
@@ -24,9 +26,12 @@ export async function examineCluster(access: ClusterAccess, findings: Findings):
   const client = await connectKube({ kubeconfig, context });
   try {
     if (!(await isThere(client, findings))) return;
-    await examineInstallation(client, namespace, findings);
-    await examineWebhook(client, namespace, Date.now(), findings);
-    await examineNamespaces(client, namespace, version, findings);
+    const nowMs = Date.now();
+    await examineInstallation(client, { namespace, version, nowMs }, findings);
+    await examineRights(client, namespace, findings);
+    await examineControlPlane(client, namespace, nowMs, findings);
+    await examineWebhook(client, namespace, nowMs, findings);
+    await examineNamespaces(client, { installNamespace: namespace, version, nowMs }, findings);
     await examineSandboxes(client, findings);
   } finally {
     client.close();

@@ -1,86 +1,107 @@
 import type { KubeClient } from "../../kube/client.ts";
+import { INJECT, INJECTED, INJECTION } from "../../kube/injected-pod.ts";
+import { injectionOf, lacksSidecar } from "../../kube/injection.ts";
+import type { Injection } from "../../kube/injection.ts";
+import { isNotFound } from "../../kube/kube-error.ts";
+import { API_VERSION, SANDBOX_ANNOTATION } from "../../kube/object-names.ts";
 import { pathOf } from "../../kube/object.ts";
 import type { KubeObject } from "../../kube/object.ts";
 import type { Findings } from "../finding.ts";
+import { certificatesIn, decoded, isSignedBy } from "./certificates.ts";
 import { look } from "./look.ts";
+import { hasSidecar } from "./pod.ts";
+import type { Pod, Service } from "./pod.ts";
+import { examineReach } from "./reach.ts";
+import { examineSidecar } from "./sidecars.ts";
+import { examineTargetPorts } from "./target-ports.ts";
 
-interface Container {
-  readonly name: string;
-  readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
+interface Keyed extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
 }
 
-interface Pod extends KubeObject {
-  readonly spec: {
-    readonly hostNetwork?: boolean;
-    readonly containers: readonly Container[];
-    readonly initContainers?: readonly Container[];
-  };
-  readonly status?: {
-    readonly phase?: string;
-    readonly containerStatuses?: readonly ContainerStatus[];
-    readonly initContainerStatuses?: readonly ContainerStatus[];
-  };
+/** What the findings are about. */
+export interface Examined {
+  /** Where Sidelane is installed. */
+  readonly installNamespace: string;
+  /** Of this program. */
+  readonly version: string;
+  readonly nowMs: number;
 }
 
-interface ContainerStatus {
-  readonly name: string;
-  readonly ready: boolean;
-  readonly restartCount: number;
-  readonly state?: { readonly waiting?: { readonly reason?: string; readonly message?: string } };
-}
+const PODS = { apiVersion: "v1", plural: "pods" };
+const known = ["enabled", "on-request", "disabled"];
 
-interface Service extends KubeObject {
-  readonly spec: {
-    readonly selector?: Readonly<Record<string, string>>;
-    readonly ports?: readonly {
-      readonly protocol?: string;
-      readonly port: number;
-      readonly targetPort?: number | string;
-    }[];
-  };
-}
-
-const SIDECAR = "sidelane";
-/** Restarts after which a sidecar is not well. */
-const RESTARTS = 3;
 /** Of many alike, so many are named. */
 const NAMED = 5;
 
 /** Namespaces with injection: pods that should have a sidecar and have none, or an old one, or one that does not work. */
-export async function examineNamespaces(
-  client: KubeClient,
-  installNamespace: string,
-  version: string,
-  findings: Findings,
-): Promise<void> {
+export async function examineNamespaces(client: KubeClient, examined: Examined, findings: Findings): Promise<void> {
+  const { installNamespace } = examined;
   await look("namespaces", findings, async () => {
-    const { items } = await client.list(pathOf({ apiVersion: "v1", plural: "namespaces" }), {
-      labelSelector: "sidelane.dev/injection in (enabled,on-request)",
-    });
-    if (items.length === 0) {
+    const { items } = await client.list(pathOf({ apiVersion: "v1", plural: "namespaces" }));
+    const pods = new Map<string, readonly Pod[]>();
+    for (const namespace of items) {
+      const { name, labels = {} } = namespace.metadata;
+      const wish = labels[INJECTION];
+      const injection = injectionOf(namespace, installNamespace);
+      const subject = `namespace ${name}`;
+      if (injection !== "disabled") {
+        await look(subject, findings, async () => {
+          pods.set(name, await examineNamespace(client, { name, injection }, examined, findings));
+        });
+      } else if (wish === "enabled" || wish === "on-request") {
+        findings.warning(
+          subject,
+          "has injection, but is never injected",
+          `kubectl label namespace ${name} sidelane.dev/injection-`,
+        );
+      } else if (wish !== undefined && !known.includes(wish)) {
+        findings.warning(
+          subject,
+          `its label sidelane.dev/injection says ${JSON.stringify(wish)}, which means nothing: its pods get no sidecar`,
+          `kubectl label --overwrite namespace ${name} sidelane.dev/injection=enabled`,
+        );
+      }
+    }
+    if (pods.size === 0) {
       findings.warning(
         "namespaces",
         "none has injection, so no pod has a sidecar",
         "kubectl label namespace NAME sidelane.dev/injection=enabled",
       );
     }
-    for (const { metadata } of items) {
-      const { name, labels = {} } = metadata;
-      if (name === installNamespace || name === "kube-system") {
-        findings.warning(
-          `namespace ${name}`,
-          "has injection, but is never injected",
-          `kubectl label namespace ${name} sidelane.dev/injection-`,
-        );
-        continue;
-      }
-      await look(`namespace ${name}`, findings, () =>
-        examineNamespace(
-          client,
-          { name, isOnRequest: labels["sidelane.dev/injection"] === "on-request" },
-          version,
-          findings,
-        ),
+    await examineUnlabelled(client, items, examined, findings);
+    await look(`namespace ${installNamespace}`, findings, async () => {
+      const { items: own } = await client.list<Pod>(pathOf(PODS, installNamespace));
+      pods.set(installNamespace, own);
+    });
+    await examineReach(client, { installNamespace, namespaces: items, pods }, findings);
+  });
+}
+
+/** Sandboxes where no pod gets a sidecar: nobody looks at their keys there. */
+async function examineUnlabelled(
+  client: KubeClient,
+  namespaces: readonly KubeObject[],
+  { installNamespace }: Examined,
+  findings: Findings,
+): Promise<void> {
+  await look("sandboxes", findings, async () => {
+    const list = client.list(pathOf({ apiVersion: API_VERSION, plural: "sandboxes" }));
+    // That their definition is not there is told elsewhere.
+    const { items } = await list.catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+      return { items: [] as readonly KubeObject[] };
+    });
+    for (const namespace of namespaces) {
+      const { name } = namespace.metadata;
+      if (injectionOf(namespace, installNamespace) !== "disabled") continue;
+      const own = items.filter(({ metadata }) => metadata.namespace === name).map(({ metadata }) => metadata.name);
+      if (own.length === 0) continue;
+      findings.error(
+        `namespace ${name}`,
+        `has Sandboxes (${listed(own)}), but its pods get no sidecar: requests with their keys go to the baseline`,
+        `kubectl label --overwrite namespace ${name} sidelane.dev/injection=enabled, then restart its workloads`,
       );
     }
   });
@@ -88,37 +109,30 @@ export async function examineNamespaces(
 
 async function examineNamespace(
   client: KubeClient,
-  { name, isOnRequest }: { readonly name: string; readonly isOnRequest: boolean },
-  version: string,
+  { name, injection }: { readonly name: string; readonly injection: Injection },
+  { installNamespace, version, nowMs }: Examined,
   findings: Findings,
-): Promise<void> {
+): Promise<readonly Pod[]> {
   const subject = `namespace ${name}`;
-  const authority = await client.find(pathOf({ apiVersion: "v1", plural: "configmaps" }, name, "sidelane-ca"));
-  if (authority === undefined) {
-    findings.error(
-      subject,
-      "has no ConfigMap sidelane-ca: pods with a sidecar wait in ContainerCreating",
-      "the operator writes it; look at its log",
-    );
-  }
-  const { items: pods } = await client.list<Pod>(pathOf({ apiVersion: "v1", plural: "pods" }, name));
+  await examineAuthority(client, name, installNamespace, findings);
+  const { items: pods } = await client.list<Pod>(pathOf(PODS, name));
   const { items: services } = await client.list<Service>(pathOf({ apiVersion: "v1", plural: "services" }, name));
   const bare: string[] = [];
   const old: string[] = [];
   let injected = 0;
-  for (const pod of pods.filter(({ status }) => status?.phase !== "Succeeded" && status?.phase !== "Failed")) {
+  const live = pods.filter(({ status }) => status?.phase !== "Succeeded" && status?.phase !== "Failed");
+  for (const pod of live) {
     const { name: podName, annotations = {} } = pod.metadata;
-    const stamp = annotations["sidelane.dev/injected"];
-    const sidecar = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find((one) => one.name === SIDECAR);
-    if (sidecar === undefined) {
-      if (wants(pod, isOnRequest)) bare.push(podName);
+    const stamp = annotations[INJECTED];
+    if (!hasSidecar(pod)) {
+      if (lacksSidecar(pod, injection) && mayHaveOne(pod)) bare.push(podName);
       continue;
     }
     injected++;
     if (stamp !== undefined && stamp !== version) old.push(podName);
-    examineSidecar(pod, `pod ${name}/${podName}`, findings);
-    examineTargetPorts(pod, services, `pod ${name}/${podName}`, findings);
+    examineSidecar(pod, `pod ${name}/${podName}`, nowMs, findings);
   }
+  examineTargetPorts(services, live, findings);
   const restart = `restart its workload: kubectl -n ${name} rollout restart deployment NAME`;
   if (bare.length > 0)
     findings.warning(subject, `should have a sidecar and ${have(bare)} none: ${listed(bare)}`, restart);
@@ -129,16 +143,45 @@ async function examineNamespace(
     findings.warning(
       subject,
       "has no pod with a sidecar",
-      isOnRequest ? 'annotate pods with sidelane.dev/inject: "true"' : "start a workload there",
+      injection === "on-request" ? 'annotate pods with sidelane.dev/inject: "true"' : "start a workload there",
     );
+  return live;
 }
 
-/** Whether the pod was meant to have one. Those that asked for none, or cannot have one, were not. */
-function wants({ metadata: { labels = {}, annotations = {} }, spec }: Pod, isOnRequest: boolean): boolean {
-  const asked = annotations["sidelane.dev/inject"] ?? labels["sidelane.dev/inject"];
-  if (spec.hostNetwork === true || asked === "false") return false;
-  const hasPorts = spec.containers.some(({ ports = [] }) => ports.length > 0);
-  return isOnRequest ? asked === "true" : hasPorts;
+/** Whether the pods of a namespace can trust the control plane. */
+async function examineAuthority(
+  client: KubeClient,
+  name: string,
+  installNamespace: string,
+  findings: Findings,
+): Promise<void> {
+  const subject = `namespace ${name}`;
+  const authority = await client.find<Keyed>(pathOf({ apiVersion: "v1", plural: "configmaps" }, name, "sidelane-ca"));
+  if (authority === undefined) {
+    findings.error(
+      subject,
+      "has no ConfigMap sidelane-ca: pods with a sidecar wait in ContainerCreating",
+      "the operator writes it; look at its log",
+    );
+    return;
+  }
+  await look(subject, findings, async () => {
+    const path = pathOf({ apiVersion: "v1", plural: "secrets" }, installNamespace, "sidelane-control-tls");
+    const [certificate] = certificatesIn(decoded((await client.find<Keyed>(path))?.data?.["tls.crt"]));
+    if (certificate === undefined) return;
+    if (isSignedBy(certificate, certificatesIn(authority.data?.["ca.crt"] ?? ""))) return;
+    findings.error(
+      subject,
+      "its ConfigMap sidelane-ca does not have the authority of the control plane's certificate: sidecars refuse to connect",
+      `delete it, and the operator writes it anew: kubectl -n ${name} delete configmap sidelane-ca`,
+    );
+  });
+}
+
+/** What the webhook would leave alone is not missed; of a pod that declares no port nobody can say whether it would. */
+function mayHaveOne({ metadata: { labels = {}, annotations = {} }, spec }: Pod): boolean {
+  const asks = labels[INJECT] === "true" || annotations[INJECT] === "true" || SANDBOX_ANNOTATION in annotations;
+  return spec.hostNetwork !== true && (asks || spec.containers.some(({ ports = [] }) => ports.length > 0));
 }
 
 function have(names: readonly string[]): string {
@@ -148,42 +191,4 @@ function have(names: readonly string[]): string {
 function listed(names: readonly string[]): string {
   const more = names.length - NAMED;
   return `${names.slice(0, NAMED).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
-}
-
-function examineSidecar({ status, metadata }: Pod, subject: string, findings: Findings): void {
-  const statuses = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
-  const intercept = statuses.find(({ name }) => name === "sidelane-intercept");
-  const logs = (container: string): string =>
-    `kubectl -n ${metadata.namespace ?? ""} logs ${metadata.name ?? ""} -c ${container}`;
-  if (intercept?.state?.waiting?.reason === "CrashLoopBackOff") {
-    findings.error(subject, "its traffic cannot be intercepted: sidelane-intercept fails", logs("sidelane-intercept"));
-    return;
-  }
-  const sidecar = statuses.find(({ name }) => name === SIDECAR);
-  const waiting = sidecar?.state?.waiting;
-  if (waiting?.reason !== undefined && waiting.reason !== "PodInitializing") {
-    findings.error(subject, `its sidecar does not run, ${waiting.reason}: ${waiting.message ?? ""}`, logs(SIDECAR));
-  } else if (sidecar !== undefined && sidecar.restartCount >= RESTARTS) {
-    findings.warning(subject, `its sidecar was restarted ${sidecar.restartCount} times`, `${logs(SIDECAR)} --previous`);
-  }
-}
-
-/** Without NET_ADMIN requests reach the sidecar only by the name of its port: a number leads past it. */
-function examineTargetPorts(pod: Pod, services: readonly Service[], subject: string, findings: Findings): void {
-  const { annotations = {}, labels = {} } = pod.metadata;
-  if (annotations["sidelane.dev/interception"] !== "named-ports") return;
-  for (const { metadata, spec } of services) {
-    const selector = Object.entries(spec.selector ?? {});
-    if (selector.length === 0 || !selector.every(([name, value]) => labels[name] === value)) continue;
-    const numeric = (spec.ports ?? []).filter(
-      ({ protocol = "TCP", targetPort }) => protocol === "TCP" && typeof targetPort !== "string",
-    );
-    if (numeric.length === 0) continue;
-    const ports = numeric.map(({ port }) => port).join(", ");
-    findings.error(
-      subject,
-      `Service ${metadata.name ?? ""} leads past its sidecar: port ${ports} has a number as targetPort`,
-      "name the container's port and write that name as targetPort",
-    );
-  }
 }

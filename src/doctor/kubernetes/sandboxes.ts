@@ -1,4 +1,6 @@
 import type { KubeClient } from "../../kube/client.ts";
+import { isNotFound } from "../../kube/kube-error.ts";
+import { API_VERSION } from "../../kube/object-names.ts";
 import { keyOf, pathOf } from "../../kube/object.ts";
 import type { KubeObject } from "../../kube/object.ts";
 import type { Findings } from "../finding.ts";
@@ -25,7 +27,12 @@ const kinds = [
 export async function examineSandboxes(client: KubeClient, findings: Findings): Promise<void> {
   for (const { plural, word } of kinds) {
     await look(plural, findings, async () => {
-      const { items } = await client.list<Conditioned>(pathOf({ apiVersion: "sidelane.dev/v1alpha1", plural }));
+      const list = client.list<Conditioned>(pathOf({ apiVersion: API_VERSION, plural }));
+      // That the definition is not there is told elsewhere.
+      const { items } = await list.catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+        return { items: [] };
+      });
       let good = 0;
       for (const item of items) {
         const subject = `${word} ${keyOf(item)}`;

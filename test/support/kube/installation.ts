@@ -256,7 +256,7 @@ export class Installation {
       (secret) => (secret.data?.["tls.crt"] ?? "") !== "",
     );
     const tls = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
-    for (const file of ["tls.crt", "tls.key"]) {
+    for (const file of ["tls.crt", "tls.key", "ca.crt"]) {
       await writeFile(join(folder, file), Buffer.from(data[file] ?? "", "base64"));
     }
     if (name === "webhook") {
@@ -267,6 +267,7 @@ export class Installation {
       ...config,
       api: { ...(config["api"] as Config), address: `${this.#address}:15020`, tls },
       feed: { ...(config["feed"] as Config), address: `${this.#address}:15021`, tls },
+      replicas: { ca: join(folder, "ca.crt") },
       timeouts: { drainMs: 0, probeMs: 1000 },
     };
   }

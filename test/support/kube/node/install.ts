@@ -6,18 +6,32 @@ import type { PodObject, World } from "./world.ts";
 const chart = join(repository, "deploy", "helm", "sidelane");
 const roles = ["sidelane-control", "sidelane-webhook", "sidelane-operator"];
 
-/** `helm install`, until all of it is there. One replica each, unless `values` (of `--set`) say otherwise. */
-export async function installSidelane(world: World, values: Readonly<Record<string, string>> = {}): Promise<void> {
+type Values = Readonly<Record<string, string>>;
+
+/** The chart with its defaults, but one replica of webhook and operator each, unless `values` (of `--set`) say otherwise. */
+function flagsOf(values: Values): readonly string[] {
   const set = {
-    "control.replicas": "1",
     "webhook.replicas": "1",
     "operator.replicas": "1",
-    // A start on two cores that all pods of a test share takes a while.
     "webhook.config.timeouts.drainMs": "1000",
     ...values,
   };
-  const flags = Object.entries(set).map(([name, value]) => `--set=${name}=${value}`);
-  await world.cluster.helm(["install", "sidelane", chart, "--namespace=sidelane", "--create-namespace", ...flags]);
+  return ["--namespace=sidelane", ...Object.entries(set).map(([name, value]) => `--set=${name}=${value}`)];
+}
+
+/** `helm install`, until all of it is there. */
+export async function installSidelane(world: World, values: Values = {}): Promise<void> {
+  await world.cluster.helm(["install", "sidelane", chart, "--create-namespace", ...flagsOf(values)]);
+  await rolledOut(world);
+}
+
+/** `helm upgrade`, until all of it is there. */
+export async function upgradeSidelane(world: World, values: Values): Promise<void> {
+  await world.cluster.helm(["upgrade", "sidelane", chart, ...flagsOf(values)]);
+  await rolledOut(world);
+}
+
+async function rolledOut(world: World): Promise<void> {
   try {
     for (const role of roles) {
       const argv = ["-n", "sidelane", "rollout", "status", `deployment/${role}`, "--timeout=90s"];

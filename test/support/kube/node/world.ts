@@ -167,9 +167,11 @@ export interface App {
   readonly pod?: Partial<PodSpec>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly clusterIP?: "None";
+  /** Default: a Deployment. */
+  readonly kind?: "Deployment" | "StatefulSet";
 }
 
-/** A Deployment and its Service on port 80. */
+/** A Deployment, or a StatefulSet, and its Service on port 80. */
 export function app(options: App): readonly object[] {
   const { name, program, port = 8080, replicas = 1 } = options;
   const labels = { app: name };
@@ -191,12 +193,13 @@ export function app(options: App): readonly object[] {
   const metadata = { name, namespace: options.namespace };
   const template = { metadata: { labels, annotations: options.annotations ?? {} }, spec };
   const ports = [{ name: { echo: "http", grpc: "grpc", greeter: "tcp" }[protocol], port: 80, targetPort: "main" }];
-  const { clusterIP } = options;
+  const { clusterIP, kind = "Deployment" } = options;
   const service = { selector: labels, ports, ...(clusterIP && { clusterIP }) };
-  const deployment = { replicas, selector: { matchLabels: labels }, template };
+  const selected = { replicas, selector: { matchLabels: labels }, template };
+  const workload = kind === "StatefulSet" ? { ...selected, serviceName: name } : selected;
   // The Service first: what it says of a port's protocol is known when the pod comes.
   return [
     { apiVersion: "v1", kind: "Service", metadata, spec: service },
-    { apiVersion: "apps/v1", kind: "Deployment", metadata, spec: deployment },
+    { apiVersion: "apps/v1", kind, metadata, spec: workload },
   ];
 }
