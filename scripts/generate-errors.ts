@@ -28,6 +28,10 @@ Every request has exactly one reason. It is the \`reason\` label of \`sidelane_r
 log, and part of \`x-sidelane-route\`, the response header that a request asks for with \`x-sidelane-debug: 1\`. The list is closed: a
 reason that is not on this page does not exist.
 
+What has reasons of its own, closed lists as well: [pods that have no sidecar](injection.md#pods-that-are-left-alone),
+[Sandboxes that are not ready](kubernetes-operator.md#conditions-of-a-sandbox), [rules that cannot be made](interception.md#when-it-fails), and
+[what the control plane refuses](api.md#errors).
+
 ## Why a request went where it went
 
 | reason | means | so |
@@ -39,7 +43,7 @@ ${decisions.map(decisionRow).join("\n")}
 ## When Sidelane answers itself
 
 The answer has the content type \`application/problem+json\` (RFC 9457) and the header \`server: sidelane\`, which Sidelane never
-puts on a forwarded response:
+puts on a forwarded response ([0010](decisions/0010-own-answers.md)):
 
 \`\`\`json
 {

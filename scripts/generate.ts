@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { renderCommandDocs } from "../src/cli/command-docs.ts";
 import { configJsonSchema, controlConfigJsonSchema, tableJsonSchema } from "../src/config/json-schema.ts";
 import { webhookConfigJsonSchema } from "../src/config/load-webhook-config.ts";
+import { operatorConfigJsonSchema } from "../src/config/operator-config.ts";
 import type { JsonSchema } from "../src/config/schema-fields.ts";
 import { configurationPage } from "./generate-configuration.ts";
 import { controlConfigurationPage } from "./generate-control-configuration.ts";
@@ -21,6 +22,7 @@ function generatedFiles(): Readonly<Record<string, string>> {
     "schema/routes.schema.json": schemaFile(tableJsonSchema(), "Sidelane routing table"),
     "schema/control-config.schema.json": schemaFile(controlConfigJsonSchema(), "Sidelane control config"),
     "schema/webhook-config.schema.json": schemaFile(webhookConfigJsonSchema(), "Sidelane webhook config"),
+    "schema/operator-config.schema.json": schemaFile(operatorConfigJsonSchema(), "Sidelane operator config"),
     "docs/configuration.md": configurationPage(),
     "docs/control-configuration.md": controlConfigurationPage(),
     "docs/webhook-configuration.md": webhookConfigurationPage(),

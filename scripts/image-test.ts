@@ -65,6 +65,33 @@ admin: { address: "127.0.0.1:${admin}" }
   await checks.check("check accepts a config and a table", () => {
     must(engine.podman("run", "--rm", ...hardened, ...running, image, "check", "/etc/sidelane/sidelane.yaml"));
   });
+  await checks.check("unless told otherwise it is a user with a number, and not root", () => {
+    const user = must(engine.podman("image", "inspect", "--format", "{{.Config.User}}", image)).trim();
+    if (!/^[1-9][0-9]*:[1-9][0-9]*$/u.test(user)) throw new Error(`it says ${JSON.stringify(user)}`);
+    const program = ["--entrypoint=node", image, "-p", "`${process.getuid()}:${process.getgid()}`"];
+    const said = must(engine.podman("run", "--rm", ...hardened, "--network=none", ...program)).trim();
+    if (said !== user) throw new Error(`it ran as ${said}, the image says ${user}`);
+  });
+  // What it needs and no test of the sources misses: packages that only development has, files that the build leaves out.
+  await checks.check("the code of every role can be loaded", () => {
+    const roles = ["control/start-control", "webhook/start-webhook", "operator/start-operator", "doctor/report"];
+    const lazy = [
+      "kube/client",
+      "operator/certificates/issue",
+      "cli/intercept",
+      "cli/doctor",
+      "cli/operator",
+      "cli/webhook",
+    ];
+    const imports = [...roles, ...lazy].map((file) => `await import("/app/dist/${file}.js");`);
+    const connected = `const { connectKube } = await import("/app/dist/kube/client.js"); await connectKube().catch((error) => {
+      if (error.code === "ERR_MODULE_NOT_FOUND") throw error; });`;
+    const issued = `const { issueAuthority } = await import("/app/dist/operator/certificates/issue.js");
+      const { certificate } = await issueAuthority(Date.now()); if (!certificate.includes("BEGIN CERTIFICATE")) process.exit(1);`;
+    const program = [...imports, connected, issued].join("\n");
+    const how = ["--entrypoint=node", image, "--input-type=module", "--eval", program];
+    must(engine.podman("run", "--rm", ...hardened, "--network=none", ...how));
+  });
   const initContainer = [...hardened, "--cap-add=NET_ADMIN,NET_RAW", "--user=0:0", "--network=none"];
   const intercept = ["intercept", "--inbound", "8080:15100", "--outbound", "80:15200"];
   await checks.check("intercept makes rules, read-only, with two capabilities", () => {

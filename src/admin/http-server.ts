@@ -15,6 +15,7 @@ import { listen } from "../base/listen.ts";
 import { parseListenAddress } from "../config/listen-address.ts";
 import { formatEndpoint } from "../routing/endpoint-name.ts";
 import { problemAnswer } from "./answer.ts";
+import { ConnectionRoom } from "./connection-room.ts";
 import type { Answer } from "./answer.ts";
 import { isLoopback, refusal } from "./guard.ts";
 import type { GuardedAddress } from "./guard.ts";
@@ -51,6 +52,7 @@ export interface ServerOptions<Backend> {
   readonly routes: readonly Route<Backend>[];
   readonly backend: Backend;
   readonly log: Log;
+  /** Of those beyond it the one that has waited longest for a request is closed. */
   readonly connectionsMax: number;
   /** Of one request; more is answered with 413. */
   readonly bodyBytesMax: number;
@@ -111,6 +113,7 @@ export async function startHttpServer<Backend>(options: ServerOptions<Backend>):
 
   const guarded = { host: endpoint.host, loopback: true };
   const server = await newServer(options, timeouts);
+  const room = new ConnectionRoom(server, options.connectionsMax);
   server.on("request", (request, response) => void serve(request, response, server, options, guarded));
   const { upgrade } = options;
   const upgraded = new Set<Duplex>();
@@ -120,12 +123,12 @@ export async function startHttpServer<Backend>(options: ServerOptions<Backend>):
       socket.on("error", () => socket.destroy());
       socket.on("close", () => upgraded.delete(socket));
       upgraded.add(socket);
+      room.hold(request.socket);
       const refused = isUpgrade(request, upgrade.path) ? refusal(request, guarded) : problemAnswer(400, NO_UPGRADE);
       if (refused === undefined) upgrade.take(request, socket, head);
       else endWith(socket, refused);
     });
   }
-  server.maxConnections = options.connectionsMax;
   // A client that does not read its answer. Longer than the other deadlines, which give an answer before they close.
   server.timeout = 2 * timeouts.requestMs;
   server.on("clientError", answerClientError);

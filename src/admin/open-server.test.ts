@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { silentLog } from "../base/log.ts";
 import type { NotReadyReason } from "./backend.ts";
@@ -19,7 +19,7 @@ async function start(reasons: readonly NotReadyReason[] = []) {
     const answer = await fetch(`http://${host}:${at}${path}`, init);
     return { status: answer.status, text: await answer.text() };
   };
-  return { app, port, ask };
+  return { app, port, ask, at: Number(at) };
 }
 
 test("answers four questions, on both families, and nothing else", async () => {
@@ -50,6 +50,17 @@ test("answers four questions, on both families, and nothing else", async () => {
 test("says why it is not ready", async () => {
   const { ask } = await start(["no-table"]);
   expect(await ask("/ready")).toMatchObject({ status: 503, text: expect.stringContaining("no-table") as string });
+});
+
+test("whoever holds connections keeps no probe out", async () => {
+  const { ask, at } = await start();
+  const sockets = Array.from({ length: 300 }, () => connect(at, "127.0.0.1"));
+  onTestFinished(() => sockets.forEach((socket) => socket.destroy()));
+  for (const socket of sockets) socket.on("error", () => {});
+  await Promise.all(
+    sockets.map((socket) => Promise.race([once(socket, "connect"), once(socket, "close")]).catch(() => {})),
+  );
+  expect(await ask("/live")).toMatchObject({ status: 200 });
 });
 
 test("a port that is not the app's is not connected to", async () => {

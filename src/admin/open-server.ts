@@ -2,6 +2,7 @@
 //
 // - Nothing but these four questions is answered here, none of them changes anything, and none tells about the table or the
 //   config: the rest of the admin server stays on its own address.
+// - Connections that ask nothing do not keep anybody out (connection-room.ts): a probe that is not answered restarts an app.
 // - `GET /reach/tcp/PORT` connects to the app's own ports only, so that nobody can have the sidecar look for others'.
 
 import { connect } from "node:net";

@@ -6,6 +6,8 @@ import { fileKind } from "../config/file-kind.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { loadControlConfig } from "../config/load-control-config.ts";
 import { loadTable } from "../config/load-table.ts";
+import { loadWebhookConfig } from "../config/load-webhook-config.ts";
+import { loadOperatorConfig } from "../config/operator-config.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import { parseYaml } from "../config/yaml.ts";
@@ -43,6 +45,8 @@ function checkFile(
   // What has fields of none is judged as a table, the file that is written more often.
   const kind = fileKind(parsed.value);
   if (kind === "control") return checkControl(text, file);
+  if (kind === "webhook") return checkWebhook(text, file);
+  if (kind === "operator") return checkOperator(text, file);
   if (kind === "config") {
     const result = loadConfig(text, file, process.env);
     if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
@@ -74,6 +78,20 @@ function checkControl(text: string, file: string): { readonly ok: boolean; reado
   if (unfit.length > 0) return { ok: false, lines: [...warnings, ...unfit.map(formatProblem)] };
   const { kind } = result.config.store;
   return { ok: true, lines: [...warnings, `${file}: control config, store ${kind}: good`] };
+}
+
+/** What they name is in the pod that runs with them, and not here: nothing is opened. */
+function checkWebhook(text: string, file: string): { readonly ok: boolean; readonly lines: readonly string[] } {
+  const result = loadWebhookConfig(text, file, process.env);
+  if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
+  return { ok: true, lines: [`${file}: webhook config, sidecar ${result.config.sidecar.image}: good`] };
+}
+
+function checkOperator(text: string, file: string): { readonly ok: boolean; readonly lines: readonly string[] } {
+  const result = loadOperatorConfig(text, file);
+  if (!result.ok) return { ok: false, lines: result.problems.map(formatProblem) };
+  const { urls } = result.config.control;
+  return { ok: true, lines: [`${file}: operator config, control plane ${urls.join(", ")}: good`] };
 }
 
 function formatWarning(problem: Problem): string {

@@ -33,13 +33,13 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "check",
-    summary: "validate tables and proxy configs",
+    summary: "validate tables and configs",
     text:
-      "Tells tables from proxy configs by their content and prints the problems of every file as " +
+      "Tells tables and the configs of proxy, control plane, webhook and operator by their content, and prints the problems of every file as " +
       "'file:line:column: what, why, what to write instead': those of its shape first; what its parts say about each other " +
       "is checked once these are mended. A proxy config is also compared with the table it names. " +
       "Exits with 1 when there is any problem; warnings alone are fine.",
-    operand: { name: "<file...>", text: "tables and proxy configs", completes: "file" },
+    operand: { name: "<file...>", text: "tables and configs", completes: "file" },
     flags: [],
     examples: [
       { line: "sidelane check routes.yaml", text: "one table" },

@@ -7,6 +7,7 @@ import { checkAddressRange } from "./address-range.ts";
 import { Addresses, malformed, quote } from "./addresses.ts";
 import { overlay, withEnvironment } from "./environment.ts";
 import type { Environment, TwinSpace } from "./environment.ts";
+import { mistakenFile } from "./file-kind.ts";
 import { withoutEmpty } from "./load-config.ts";
 import { sortProblems, toProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
@@ -38,6 +39,8 @@ export function webhookConfigJsonSchema(): JsonSchema {
 export function loadWebhookConfig(text: string, file: string, environment: Environment): LoadWebhookConfigResult {
   const parsed = parseYaml(text, file);
   if (!parsed.ok) return parsed;
+  const mistaken = mistakenFile(parsed.value, "webhook", file);
+  if (mistaken !== undefined) return { ok: false, problems: [mistaken] };
   const schema = webhookConfigJsonSchema();
   const overlaid = overlay(withoutEmpty(parsed.value), environment, schema, webhookTwins);
   const source = withEnvironment(parsed.source, overlaid.origins);

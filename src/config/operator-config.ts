@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { valueAt } from "../routing/finding.ts";
 import type { Finding } from "../routing/finding.ts";
+import { mistakenFile } from "./file-kind.ts";
 import { sortProblems, toProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import type { LogLevel } from "./proxy-config.ts";
@@ -100,7 +101,7 @@ export type LoadOperatorConfigResult =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** JSON Schema of the operator config, as files are written. */
-function operatorConfigJsonSchema(): JsonSchema {
+export function operatorConfigJsonSchema(): JsonSchema {
   return z.toJSONSchema(operatorConfigSchema, { io: "input", target: "draft-7" }) as JsonSchema;
 }
 
@@ -108,6 +109,8 @@ function operatorConfigJsonSchema(): JsonSchema {
 export function loadOperatorConfig(text: string, path: string): LoadOperatorConfigResult {
   const parsed = parseYaml(text, path);
   if (!parsed.ok) return parsed;
+  const mistaken = mistakenFile(parsed.value, "operator", path);
+  if (mistaken !== undefined) return { ok: false, problems: [mistaken] };
   const value = parsed.value ?? {};
   const shape = operatorConfigSchema.safeParse(value);
   if (!shape.success) {

@@ -64,7 +64,12 @@ const MINUTE = 60 * SECOND;
 /** `limits:` of the webhook config. */
 export const webhookLimitInfos = {
   bodyBytesMax: limit(8 * MIB, 64 * KIB, 64 * MIB, "bytes of one review; the API server takes requests of 3 MiB"),
-  connectionsMax: limit(1024, 1, 100_000, "open connections"),
+  connectionsMax: limit(
+    1024,
+    1,
+    100_000,
+    "open connections; of more the one that has waited longest for a request is closed",
+  ),
 } as const satisfies Record<string, LimitInfo>;
 
 /** `timeouts:` of the webhook config, in milliseconds. */

@@ -335,7 +335,7 @@ export async function connectKube(access: KubeAccess = {}): Promise<KubeClient> 
   }
   // What the library makes up when it has found nothing.
   if (config.getCurrentCluster()?.server === "http://localhost:8080") {
-    throw new RefusedError("there is no cluster: set KUBECONFIG, give --kubeconfig FILE, or run it in a pod");
+    throw new RefusedError("there is no cluster: name a kubeconfig by KUBECONFIG=FILE, or run it in a pod");
   }
   if (context !== undefined) {
     if (config.getContextObject(context) === null) {

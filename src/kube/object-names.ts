@@ -17,6 +17,9 @@ export const SANDBOX_LABEL = `${API_GROUP}/sandbox`;
 /** On fork objects and their pods: the name of the fork. Together with the sandbox label it is the selector of its pods. */
 export const FORK_LABEL = `${API_GROUP}/fork`;
 
+/** On what the operator writes to the control plane: the namespace of the object that it is about. */
+export const NAMESPACE_LABEL = `${API_GROUP}/namespace`;
+
 /** Annotations of fork objects and their pods. */
 export const SANDBOX_ANNOTATION = `${API_GROUP}/sandbox`;
 /** The service that the pods answer for, as the table names it: `checkout.shop`. */

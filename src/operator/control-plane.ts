@@ -7,10 +7,7 @@ import type { ControlAccess } from "../client/access.ts";
 import { ControlClient } from "../client/client.ts";
 import { ControlRefusal } from "../client/failure.ts";
 import type { ResourceView } from "../client/resource-view.ts";
-import { API_GROUP, FIELD_MANAGER, MANAGED_BY_LABEL } from "../kube/object-names.ts";
-
-/** Label in the control plane: the namespace that a resource is about. */
-export const NAMESPACE_LABEL = `${API_GROUP}/namespace`;
+import { FIELD_MANAGER, MANAGED_BY_LABEL, NAMESPACE_LABEL } from "../kube/object-names.ts";
 
 export interface ControlPlaneOptions {
   /** At least one, without a slash at the end. */

@@ -6,7 +6,7 @@ import { pathOf } from "../kube/object.ts";
 import type { KubeObject, KubernetesObject, OwnerReference } from "../kube/object.ts";
 import type { Outcome } from "../kube/work-queue.ts";
 import { PODS } from "./cluster.ts";
-import { injectionOf, lacksSidecar } from "./injection.ts";
+import { injectionOf, lacksSidecar } from "../kube/injection.ts";
 import type { OperatorContext } from "./operator-context.ts";
 
 const ABOUT: Readonly<Record<string, string>> = {

@@ -3,12 +3,12 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Spec } from "../client/resource-view.ts";
 import { withCondition } from "../kube/conditions.ts";
-import { FIELD_MANAGER, tableName } from "../kube/object-names.ts";
+import { FIELD_MANAGER, NAMESPACE_LABEL, tableName } from "../kube/object-names.ts";
 import { pathOf } from "../kube/object.ts";
 import type { RouteGroupResource, RouteGroupStatus } from "../kube/route-group-resource.ts";
 import type { Outcome } from "../kube/work-queue.ts";
 import { ROUTE_GROUPS } from "./cluster.ts";
-import { controlProblem, errorOf, isGone, isOwn, isRefusal, NAMESPACE_LABEL, ownLabels } from "./control-plane.ts";
+import { controlProblem, errorOf, isGone, isOwn, isRefusal, ownLabels } from "./control-plane.ts";
 import { claimText } from "./key-claims.ts";
 import type { OperatorContext } from "./operator-context.ts";
 import { letGo, FINALIZER } from "./sandbox/forks.ts";

@@ -4,7 +4,7 @@ import type { Spec } from "../client/resource-view.ts";
 import { API_VERSION, tableName } from "../kube/object-names.ts";
 import type { Outcome } from "../kube/work-queue.ts";
 import { controlProblem, isGone, isOwn, isRefusal, ownFilter } from "./control-plane.ts";
-import { injectionOf } from "./injection.ts";
+import { injectionOf } from "../kube/injection.ts";
 import type { OperatorContext } from "./operator-context.ts";
 import { tableService } from "./table-service.ts";
 

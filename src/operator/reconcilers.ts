@@ -4,6 +4,7 @@ import type { Log } from "../base/log.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { EventRecorder } from "../kube/event-recorder.ts";
 import type { Change } from "../kube/informer.ts";
+import { INJECTION } from "../kube/injected-pod.ts";
 import { FORK_LABEL, SANDBOX_LABEL, tableName } from "../kube/object-names.ts";
 import { keyOf } from "../kube/object.ts";
 import type { KubeObject } from "../kube/object.ts";
@@ -159,7 +160,7 @@ export class Reconcilers {
 
   #onNamespace({ type, object, before }: Change<KubeObject>): void {
     const { name } = object.metadata;
-    const label = (one: KubeObject | undefined): string | undefined => one?.metadata.labels?.["sidelane.dev/injection"];
+    const label = (one: KubeObject | undefined): string | undefined => one?.metadata.labels?.[INJECTION];
     this.queues.services.add(name);
     if (type === "update" && label(object) === label(before)) return;
     if (type !== "delete" && label(object) !== undefined) this.#options.onInjected(name);

@@ -6,13 +6,17 @@ import type { KubeClient } from "../kube/client.ts";
 import { Informer } from "../kube/informer.ts";
 import { isNotFound } from "../kube/kube-error.ts";
 import type { KubeObject } from "../kube/object.ts";
-import { INJECTION } from "./pod/names.ts";
+import { INJECTION, isOutboundListener } from "../kube/injected-pod.ts";
 import { isTcp } from "./pod/pod.ts";
 import type { Service } from "./pod/pod.ts";
 import { mayBeHttp } from "./pod/protocol.ts";
+import type { HttpPorts } from "./pod/review-pod.ts";
 
 /** Between two looks at the version. */
 const VERSION_MS = 10 * 60_000;
+/** A namespace that is not there is not asked for again so soon: anybody who reaches the webhook may make names up. */
+const ABSENT_MS = 5000;
+const ABSENT_MAX = 1000;
 
 type KnownService = KubeObject & Service;
 
@@ -30,7 +34,9 @@ export class Cluster {
   readonly #services: Informer<KnownService>;
   readonly #byNamespace = new Map<string, Map<string, KnownService>>();
   #minorVersion: number | undefined;
-  #httpPorts: readonly number[] | undefined;
+  #httpPorts: HttpPorts | undefined;
+  /** Namespaces that were not there, and the errors that said so; oldest first. */
+  readonly #absent = new Map<string, { readonly error: unknown; readonly untilMs: number }>();
   readonly #ending = new AbortController();
 
   constructor(options: ClusterOptions) {
@@ -39,6 +45,7 @@ export class Cluster {
     const selection = { metadataOnly: true };
     this.#namespaces = new Informer({ client, path: "/api/v1/namespaces", selection, log });
     this.#services = new Informer<KnownService>({ client, path: "/api/v1/services", log });
+    this.#namespaces.onChange(() => (this.#httpPorts = undefined));
     this.#services.onChange(({ type, object }) => {
       const { name, namespace } = object.metadata;
       const services = this.#byNamespace.get(namespace) ?? new Map<string, KnownService>();
@@ -81,9 +88,10 @@ export class Cluster {
     return services.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
   }
 
-  /** Ports of all Services that may speak HTTP and none says otherwise of, ascending. */
-  get httpPorts(): readonly number[] {
-    this.#httpPorts ??= httpPortsOf(this.#services.list());
+  /** Ports at which Services may speak HTTP. */
+  get httpPorts(): HttpPorts {
+    const isInjected = (namespace: string): boolean => asks(this.#namespaces.get(namespace));
+    this.#httpPorts ??= httpPortsOf(this.#services.list(), isInjected);
     return this.#httpPorts;
   }
 
@@ -93,8 +101,9 @@ export class Cluster {
    */
   async labels(namespace: string): Promise<Readonly<Record<string, string>>> {
     const known = this.#namespaces.get(namespace);
-    const value = known?.metadata.labels?.[INJECTION];
-    if (value === "enabled" || value === "on-request") return known?.metadata.labels ?? {};
+    if (asks(known)) return known?.metadata.labels ?? {};
+    const absent = this.#absent.get(namespace);
+    if (known === undefined && absent !== undefined && performance.now() < absent.untilMs) throw absent.error;
     try {
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}`;
       const { namespaceMs: withinMs } = this.#options;
@@ -102,8 +111,16 @@ export class Cluster {
       return metadata.labels ?? {};
     } catch (error) {
       if (known !== undefined && !isNotFound(error)) return known.metadata.labels ?? {};
+      if (isNotFound(error)) this.#rememberAbsent(namespace, error);
       throw error;
     }
+  }
+
+  #rememberAbsent(namespace: string, error: unknown): void {
+    this.#absent.delete(namespace);
+    this.#absent.set(namespace, { error, untilMs: performance.now() + ABSENT_MS });
+    const [oldest] = this.#absent.keys();
+    if (this.#absent.size > ABSENT_MAX && oldest !== undefined) this.#absent.delete(oldest);
   }
 
   async #readVersion(): Promise<void> {
@@ -127,13 +144,44 @@ function reason(problem: string): string {
   return problem === "" ? "" : `: ${problem}`;
 }
 
-/** A port that one Service uses for HTTP and another for something else would break the other one's clients. */
-function httpPortsOf(services: readonly Service[]): readonly number[] {
-  const ports = new Set<number>();
-  const others = new Set<number>();
-  for (const { spec } of services) {
+function asks(namespace: KubeObject | undefined): boolean {
+  const value = namespace?.metadata.labels?.[INJECTION];
+  return value === "enabled" || value === "on-request";
+}
+
+/** First Service at each port that may speak HTTP there, and first one that says otherwise. */
+interface Spoken {
+  readonly http: Map<number, string>;
+  readonly other: Map<number, string>;
+}
+
+/**
+ * A port that one Service uses for HTTP and another for something else would break the other one's clients. Services of namespaces with
+ * sidecars decide: a key is of use there, and nobody elsewhere may keep it away from them.
+ */
+function httpPortsOf(services: readonly Service[], isInjected: (namespace: string) => boolean): HttpPorts {
+  const injected: Spoken = { http: new Map(), other: new Map() };
+  const elsewhere: Spoken = { http: new Map(), other: new Map() };
+  for (const { metadata, spec } of services) {
+    const { http, other } = isInjected(metadata.namespace) ? injected : elsewhere;
+    const name = `${metadata.namespace}/${metadata.name}`;
     // Of other protocols nothing is redirected: HTTP/3 on the same number stands in nobody's way.
-    for (const port of (spec?.ports ?? []).filter(isTcp)) (mayBeHttp(port) ? ports : others).add(port.port);
+    for (const port of (spec?.ports ?? []).filter(isTcp)) {
+      const spoken = mayBeHttp(port) ? http : other;
+      if ((spoken.get(port.port) ?? `${name}~`) > name) spoken.set(port.port, name);
+    }
   }
-  return [...ports].filter((port) => !others.has(port)).toSorted((a, b) => a - b);
+  const ports = [
+    ...[...injected.http.keys()].filter((port) => !injected.other.has(port)),
+    ...[...elsewhere.http.keys()].filter((port) => !injected.other.has(port) && !elsewhere.other.has(port)),
+  ];
+  return {
+    ports: [...new Set(ports)].filter((port) => !isOutboundListener(port)).toSorted((a, b) => a - b),
+    disputed: [...injected.http.keys()]
+      .toSorted((a, b) => a - b)
+      .flatMap((port) => {
+        const by = injected.other.get(port);
+        return by === undefined ? [] : [{ port, by }];
+      }),
+  };
 }

@@ -27,6 +27,9 @@ export function readReview(body: string): AdmissionRequest | string {
   const asked = fields(request);
   const { uid, namespace, operation, subResource, object } = asked;
   if (typeof uid !== "string" || uid === "") return "the review has no request.uid";
+  if (typeof namespace === "string" && namespace !== "" && !NAMESPACE_NAME.test(namespace)) {
+    return "request.namespace is no name of a namespace";
+  }
   const what = fields(asked["kind"]);
   const isPod = what["group"] === "" && what["version"] === "v1" && what["kind"] === "Pod";
   const creates = operation === "CREATE" && (subResource === undefined || subResource === "");
@@ -44,8 +47,12 @@ export function reviewAnswer(uid: string, outcome: PodOutcome | undefined): stri
   });
 }
 
-/** The API server cuts what is much longer. */
+/** RFC 1123 label; it becomes part of a path. */
+const NAMESPACE_NAME = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/u;
+
+/** The API server cuts what is much longer, and all of them when there are many. */
 const WARNING_LENGTH_MAX = 400;
+const WARNINGS_MAX = 10;
 
 function verdict(outcome: PodOutcome | undefined): object {
   if (outcome === undefined) return { allowed: true };
@@ -53,7 +60,11 @@ function verdict(outcome: PodOutcome | undefined): object {
     const status = { code: 400, reason: "BadRequest", message: `Sidelane cannot inject this pod: ${outcome.message}` };
     return { allowed: false, status, auditAnnotations: { outcome: "denied" } };
   }
-  const warnings = outcome.warnings.map((text) => `sidelane: ${text}`.slice(0, WARNING_LENGTH_MAX));
+  const told = outcome.warnings.slice(0, WARNINGS_MAX);
+  const left = outcome.warnings.length - told.length;
+  const warnings = [...told, ...(left === 0 ? [] : [`${left} more warnings are left out`])].map((text) =>
+    `sidelane: ${text}`.slice(0, WARNING_LENGTH_MAX),
+  );
   return {
     allowed: true,
     ...(outcome.patch.length === 0 ? {} : { patchType: "JSONPatch", patch: encoded(outcome.patch) }),

@@ -133,13 +133,19 @@ function reviewer(
   const defaults = { ...sidecar, control: sidecar.control ?? `sidelane-control.${ownNamespace}.svc:15021` };
   const decide = async ({ pod, namespace: name }: AdmissionRequest): Promise<PodOutcome | undefined> => {
     if (pod === undefined) return undefined;
-    const { minorVersion, httpPorts } = cluster;
+    const { minorVersion } = cluster;
     return reviewPod({
       pod,
       namespace: { name, labels: await cluster.labels(name) },
       services: cluster.services(name),
       defaults,
-      cluster: { ownNamespace, minorVersion, httpPorts, version },
+      cluster: {
+        ...{ ownNamespace, minorVersion, version },
+        // Few pods ask, and of ten thousand Services it is worth not to be made for each.
+        get httpPorts() {
+          return cluster.httpPorts;
+        },
+      },
     });
   };
   return async (request) => {

@@ -62,6 +62,7 @@ describe("the rules see a violation", () => {
     ["upwards, star", "src/base/a.ts", `export * from "../routing/b.ts";`, "routing lies above base"],
     ["a worker above", "src/table/a.ts", `new URL("../cli/b.ts", import.meta.url);`, "cli lies above table"],
     ["sideways", "src/proxy/a.ts", `import { b } from "../table/b.ts";`, "never see each other"],
+    ["sideways in Kubernetes", "src/operator/a.ts", `import { b } from "../webhook/b.ts";`, "move what is shared down"],
     ["the other way", "src/table/a.ts", `import { b } from "../proxy/b.ts";`, "never see each other"],
     ["out of src", "src/cli/a.ts", `import { b } from "../../test/b.ts";`, "nothing outside src/"],
     ["into bench", "src/cli/a.ts", `import { b } from "../../bench/b.ts";`, "nothing outside src/"],

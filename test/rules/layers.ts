@@ -2,7 +2,8 @@ import type { Import } from "./imports.ts";
 
 /**
  * The layers of src/, top to bottom; a layer may use those below it, and itself. `proxy` and `table` stand side by side
- * and never see each other: they meet in `src/routing/table-cell.ts`.
+ * and never see each other: they meet in `src/routing/table-cell.ts`. So do `operator`, `webhook` and `intercept`: what they share is
+ * in `src/kube/`.
  */
 const layers: readonly (readonly string[])[] = [
   ["main"],
@@ -50,8 +51,10 @@ export function layerProblem(one: Import): string | undefined {
   if (to === from) return undefined;
   const below = levelOf(to);
   if (below === -1) return `${where}: src/${to} is no layer`;
-  if (below === level)
-    return `${where}: ${from} and ${to} never see each other; they meet in src/routing/table-cell.ts`;
+  if (below === level) {
+    const meet = level === levelOf("proxy") ? "they meet in src/routing/table-cell.ts" : "move what is shared down";
+    return `${where}: ${from} and ${to} never see each other; ${meet}`;
+  }
   if (below < level) return `${where}: ${to} lies above ${from}; arrows point down only`;
   return undefined;
 }

@@ -36,12 +36,12 @@ function configOf(more: object = {}): object {
   };
 }
 
-function endpointsOf(pod: Pod): object {
+function endpointsOf(pod: Pod, ipv4: boolean): object {
   const host = pod.ipv6 === undefined ? pod.ipv4 : `[${pod.ipv6}]`;
   const all = { http: ports.http, h2: ports.h2, grpc: ports.grpc, redis: ports.tcp };
   // Both families, where there are two: one port by the one, the others by the other.
   return Object.fromEntries(
-    Object.entries(all).map(([name, port]) => [name, [`${name === "http" ? pod.ipv4 : host}:${port}`]]),
+    Object.entries(all).map(([name, port]) => [name, [`${name === "http" && ipv4 ? pod.ipv4 : host}:${port}`]]),
   );
 }
 
@@ -57,19 +57,27 @@ interface World {
 
 /** A pod with the service, a pod with a sandbox's copy of it, and a client outside of both. */
 async function makeWorld(
-  options: { readonly ipv6?: boolean; readonly flags?: readonly string[]; readonly more?: object } = {},
+  options: {
+    readonly ipv4?: boolean;
+    readonly ipv6?: boolean;
+    readonly flags?: readonly string[];
+    readonly more?: object;
+  } = {},
 ): Promise<World> {
-  const { ipv6 = true, flags = ["--inbound", INBOUND, "--outbound", "8080:15200"], more = {} } = options;
+  const { ipv4 = true, ipv6 = true, flags = ["--inbound", INBOUND, "--outbound", "8080:15200"], more = {} } = options;
   const [baseline, fork, outside] = (await makePods(3, { ipv6 })) as [Pod, Pod, Pod];
+  if (!ipv4) {
+    for (const pod of [baseline, fork, outside]) await pod.run("ip", "-4", "addr", "flush", "dev", "eth0");
+  }
   const table = {
     services: {
       shop: {
         hosts: ["shop.test"],
         ports: { http: ports.http, h2: ports.h2, grpc: ports.grpc, redis: ports.tcp },
-        baseline: endpointsOf(baseline),
+        baseline: endpointsOf(baseline, ipv4),
       },
     },
-    sandboxes: { "pr-7": { services: { shop: endpointsOf(fork) } } },
+    sandboxes: { "pr-7": { services: { shop: endpointsOf(fork, ipv4) } } },
   };
   if (flags.length > 0) {
     for (const pod of [baseline, fork]) expect(await pod.intercept(...flags)).toMatchObject({ status: 0 });
@@ -167,6 +175,29 @@ test("a pod without IPv6", async () => {
   expect(parsed(answer.text)).toEqual(json("fork", "127.0.0.1"));
 });
 
+test("a pod with IPv6 alone", async () => {
+  const world = await makeWorld({ ipv4: false });
+  const { baseline, client, sidecar } = world;
+  await expectRouted(world, baseline.ipv6 ?? "");
+  const nobody = baseline.ipv6?.replace(/::.*$/u, "::250") ?? "";
+  const path = `/call?to=${nobody}&port=8080&host=shop.test:8080&key=pr-7`;
+  const answer = await client.ask<HttpAnswer>("http", baseline.ipv6, ports.http, { path });
+  expect(parsed(answer.text)).toEqual(json("fork", "127.0.0.1"));
+  await sidecar.kill("SIGKILL");
+  await expect(client.ask("http", baseline.ipv6, ports.http)).rejects.toThrow("ECONNREFUSED");
+});
+
+test("a request that the app sends to the sidecar's own listener, by its Host, does not go round for ever", async () => {
+  const world = await makeWorld();
+  const { baseline, outside, client } = world;
+  for (const host of ["localhost:15200", "127.0.0.1:15200", "[::1]:15200"]) {
+    const path = `/call?to=${outside.ipv4}&port=8080&host=${encodeURIComponent(host)}`;
+    const { text } = await client.ask<HttpAnswer>("http", baseline.ipv4, ports.http, { path });
+    expect(text).toContain("loop");
+  }
+  await expectRouted(world, baseline.ipv4);
+});
+
 test("ports and callers that are excluded reach the app directly", async () => {
   const world = await makeWorld();
   const { baseline, outside, client } = world;
@@ -218,6 +249,9 @@ test("what the app sends to declared ports goes by its Host; the sidecar's own, 
   // UDP to the very port that is declared.
   const inside = await baseline.client();
   expect(await inside.ask("udp", outside.ipv4, ports.udp, "question")).toBe("outside question");
+  // In several packets, of which only the first one has a port.
+  const large = "q".repeat(8000);
+  expect(await inside.ask("udp", outside.ipv4, ports.udp, large)).toBe(`outside ${large}`);
 
   const range = ["--exclude-destination", `${outside.ipv4}/32,${outside.ipv6}/128`];
   expect(await baseline.intercept("--inbound", INBOUND, "--outbound", "8080:15200", ...range)).toMatchObject({

@@ -5,8 +5,9 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { rename, writeFile } from "node:fs/promises";
-import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage } from "node:http";
+import { createServer, request } from "node:https";
+import { type AddressInfo, connect as connectPlain } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { connect } from "node:tls";
@@ -58,6 +59,7 @@ class Webhook {
       kubeconfig,
       namespace: "sidelane",
       sidecar: { image: "registry.example/sidelane:0.1.0" },
+      limits: { connectionsMax: 32 },
       timeouts: { drainMs: 0 },
       log: { level: "debug" },
     };
@@ -401,6 +403,85 @@ describe("pods are left alone", () => {
     expect(initNames(await create(namespace, podOf("without")))).toEqual([]);
     webhook = await Webhook.start(webhook.port);
     expect(initNames(await create(namespace, podOf("with")))).toEqual(["sidelane-intercept", "sidelane"]);
+  });
+});
+
+describe("nobody keeps the API server from being answered", () => {
+  test("by holding connections", async () => {
+    const namespace = await shop();
+    const sockets = Array.from({ length: 100 }, () => connectPlain(webhook.port, "127.0.0.1"));
+    onTestFinished(() => sockets.forEach((socket) => socket.destroy()));
+    for (const socket of sockets) socket.on("error", () => {});
+    await Promise.all(
+      sockets.map((socket) => Promise.race([once(socket, "connect"), once(socket, "close")]).catch(() => {})),
+    );
+    // By a connection of its own each time; the API server may have had one before.
+    for (let round = 0; round < 3; round++) {
+      expect(await post(review({ namespace, object: podOf("p") }))).toBe(200);
+      expect(initNames(await create(namespace, podOf("p"), "?dryRun=All"))).toContain("sidelane");
+    }
+  });
+
+  test.each([
+    ["no JSON", "{", 400],
+    ["JSON that is deep", `${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}`, 400],
+    ["a body that is too large", " ".repeat(9 * 1024 * 1024), 413],
+    ["another version", JSON.stringify({ apiVersion: "admission.k8s.io/v2", kind: "AdmissionReview" }), 400],
+    ["a namespace that is a path", review({ namespace: "../../api/v1/secrets" }), 400],
+    ["a namespace that is not there", review({ namespace: "made-up" }), 500],
+    ["a pod of another shape", review({ object: { metadata: 1, spec: { containers: { a: 1 } } } }), 500],
+    ["fields that nobody knows", review({ object: { spec: {} }, news: { a: [1] } }), 200],
+  ])("by %s", async (_, body, status) => {
+    const namespace = body.includes("NAMESPACE") ? await shop() : "";
+    expect(await post(body.replaceAll("NAMESPACE", namespace))).toBe(status);
+    expect((await fetch(`http://${webhook.admin}/ready`)).status).toBe(200);
+  });
+});
+
+function review(more: object): string {
+  const kind = { group: "", version: "v1", kind: "Pod" };
+  const request = { uid: "u", kind, operation: "CREATE", namespace: "NAMESPACE", object: { spec: {} }, ...more };
+  return JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request });
+}
+
+/** Asks as the API server does; the status. */
+async function post(body: string): Promise<number | undefined> {
+  const asked = request({
+    ...{ host: "127.0.0.1", port: webhook.port, path: "/inject?timeout=5s", method: "POST", agent: false },
+    ca: authority.certificate,
+  });
+  asked.on("error", () => {});
+  asked.end(body);
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  response.resume();
+  return response.statusCode;
+}
+
+describe("of pods that are nearly too much", () => {
+  test("one with a budget of its own is injected without going beyond it", async () => {
+    const namespace = await shop();
+    const all = { cpu: "1", memory: "1Gi" };
+    const app = { name: "app", image: "shop/checkout", ports: [{ containerPort: 8080 }], resources: { requests: all } };
+    const pod = podOf("checkout", {}, { resources: { requests: all, limits: all }, containers: [app] });
+    expect(initNames(await create(namespace, pod))).toEqual(["sidelane-intercept", "sidelane"]);
+  });
+
+  test("one whose annotations are full is stored without a sidecar, and says so", async () => {
+    const namespace = await shop();
+    const pod = podOf("checkout", { annotations: { big: "b".repeat(256 * 1024 - 200) } });
+    const stored = await create(namespace, pod);
+    expect(initNames(stored)).toEqual([]);
+    expect(stored.metadata.annotations).toMatchObject({ "sidelane.dev/skipped": "annotations-full" });
+  });
+
+  test("one that has a container added while it runs is not asked about again", async () => {
+    const namespace = await shop();
+    await create(namespace, podOf("checkout"));
+    const before = await webhook.reviews();
+    const path = `/api/v1/namespaces/${namespace}/pods/checkout/ephemeralcontainers`;
+    const ephemeralContainers = [{ name: "debug", image: "busybox", targetContainerName: "app" }];
+    await cluster.api.patch(path, "merge", { spec: { ephemeralContainers } });
+    expect(await webhook.reviews()).toBe(before);
   });
 });
 

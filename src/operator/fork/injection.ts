@@ -3,14 +3,13 @@
 
 import { parse } from "yaml";
 import { isMap } from "../../base/is-map.ts";
+import { INJECTED, INTERCEPT, OPEN_PORT, PROXY_CONFIG, SIDECAR, VOLUMES } from "../../kube/injected-pod.ts";
 import type { JsonMap, Labels } from "../../kube/object.ts";
 import { mapAt, mapsAt, textAt, withList } from "./json.ts";
 
-const CONTAINERS = new Set(["sidelane", "sidelane-intercept"]);
-const VOLUMES = /^sidelane-(?:config|token|ca|data)$/;
-const CONFIG = "sidelane.dev/proxy-config";
-/** A TCP probe of an intercepted port is asked here instead: the sidecar would accept for an app that is dead. */
-const OPEN_PORT = 15_004;
+const CONTAINERS = new Set([SIDECAR, INTERCEPT]);
+const volumeNames: ReadonlySet<string> = new Set(Object.values(VOLUMES));
+/** A TCP probe of an intercepted port asks this of the sidecar instead: it would accept for an app that is dead. */
 const REACH = /^\/reach\/tcp\/([0-9]{1,5})$/;
 const EVICTION = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 const DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container";
@@ -20,13 +19,16 @@ export interface NotInjected {
   readonly annotations: Labels;
 }
 
-/** The pod without the sidecar, and with what the injection had changed for it: probes, ports behind names, annotations. */
+/**
+ * The pod without the sidecar, and with what the injection had changed for it: probes, ports behind names, annotations. Pull secrets
+ * stay, because they may have been the pod's own.
+ */
 export function withoutInjection(spec: JsonMap, annotations: Labels): NotInjected {
   const lists = ["containers", "initContainers"] as const;
   const isOurs = (container: JsonMap): boolean => CONTAINERS.has(textAt(container, "name"));
   if (!lists.some((list) => mapsAt(spec, list).some(isOurs))) return { spec, annotations };
-  const targets = movedPorts(annotations[CONFIG]);
-  const volumes = mapsAt(spec, "volumes").filter((volume) => !VOLUMES.test(textAt(volume, "name")));
+  const targets = movedPorts(annotations[PROXY_CONFIG]);
+  const volumes = mapsAt(spec, "volumes").filter((volume) => !volumeNames.has(textAt(volume, "name")));
   let made = withList(spec, "volumes", volumes);
   for (const list of lists) {
     const theirs = mapsAt(spec, list).filter((container) => !isOurs(container));
@@ -71,11 +73,12 @@ function ownAnnotations(annotations: Labels, containers: readonly JsonMap[]): La
   const isScraped = annotations["prometheus.io/port"] === String(OPEN_PORT);
   const [first] = containers;
   const pairs = Object.entries(annotations).flatMap(([name, value]): (readonly [string, string])[] => {
+    if (name === INJECTED || name === PROXY_CONFIG) return [];
     if (isScraped && name.startsWith("prometheus.io/")) return [];
     // It says what is so without it.
     if (name === DEFAULT_CONTAINER && first !== undefined && value === textAt(first, "name")) return [];
     if (name !== EVICTION) return [[name, value]];
-    const left = value.split(",").filter((volume) => !VOLUMES.test(volume.trim()));
+    const left = value.split(",").filter((volume) => !volumeNames.has(volume.trim()));
     return left.length === 0 ? [] : [[name, left.join(",")]];
   });
   return Object.fromEntries(pairs);

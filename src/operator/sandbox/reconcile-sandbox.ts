@@ -12,7 +12,7 @@ import type { BackOff } from "../../kube/back-off.ts";
 import type { Outcome } from "../../kube/work-queue.ts";
 import { SANDBOXES } from "../cluster.ts";
 import { controlProblem, errorOf, isGone, isOwn, isRefusal, ownLabels } from "../control-plane.ts";
-import { injectionOf } from "../injection.ts";
+import { injectionOf } from "../../kube/injection.ts";
 import { claimText } from "../key-claims.ts";
 import type { OperatorContext } from "../operator-context.ts";
 import { endpointList } from "./endpoints.ts";

@@ -40,7 +40,7 @@ const defaults: SidecarDefaults = {
 const cluster: ClusterFacts = {
   ownNamespace: "sidelane",
   minorVersion: 34,
-  httpPorts: [80, 8080],
+  httpPorts: { ports: [80, 8080], disputed: [] },
   version: "0.1.0",
 };
 
@@ -318,6 +318,19 @@ export const cases: Readonly<Record<string, Case>> = {
     spec: one,
   },
 
+  "budget-of-the-pod": {
+    spec: {
+      resources: { requests: { cpu: "1", memory: "1Gi" }, limits: { cpu: "1", memory: "1Gi" } },
+      containers: [app({ resources: { requests: { cpu: "1", memory: "1Gi" } } })],
+    },
+    services: [toNumber],
+  },
+  "names-of-the-node": { spec: { dnsPolicy: "Default", containers: [app()] }, services: [toNumber] },
+  "name-that-is-too-long": {
+    metadata: { name: `${"a".repeat(62)}-b`, generateName: undefined, ownerReferences: undefined, labels: undefined },
+    spec: one,
+  },
+
   // Workloads.
   "stateful-set": {
     metadata: {
@@ -357,7 +370,12 @@ export const cases: Readonly<Record<string, Case>> = {
   "stamp-without-any-http-port": {
     metadata: { ...job, ...annotated({ stamp: "pr-7" }) },
     spec: { restartPolicy: "Never", containers: [{ name: "app", image }] },
-    cluster: { httpPorts: [] },
+    cluster: { httpPorts: { ports: [], disputed: [] } },
+  },
+  "job-stamped-where-ports-are-disputed": {
+    metadata: { ...job, ...annotated({ stamp: "pr-7" }) },
+    spec: { restartPolicy: "Never", containers: [{ name: "app", image }] },
+    cluster: { httpPorts: { ports: [8080], disputed: [{ port: 80, by: "shop/db" }] } },
   },
   fork: {
     metadata: {
@@ -393,6 +411,7 @@ export const cases: Readonly<Record<string, Case>> = {
     metadata: annotated({ "outbound-ports": "80" }),
     spec: {
       initContainers: [{ name: "migrate", image: "m" }],
+      terminationGracePeriodSeconds: 60,
       containers: [app({ livenessProbe: { tcpSocket: { port: 8080 } } })],
     },
     services: [toNumber],
@@ -457,6 +476,20 @@ export const cases: Readonly<Record<string, Case>> = {
       ]),
     ],
   },
+  "restricted-probes-and-hooks": {
+    spec: {
+      containers: [
+        namedApp({
+          startupProbe: { tcpSocket: { port: "http" }, failureThreshold: 30 },
+          readinessProbe: { httpGet: { path: "/healthz", port: "http" } },
+          livenessProbe: { grpc: { port: 8080, service: "live" } },
+          lifecycle: { preStop: { httpGet: { path: "/drain", port: "http" } } },
+        }),
+      ],
+    },
+    services: [toName],
+    labels: restricted,
+  },
   "named-ports-by-default-and-stamp": {
     metadata: annotated({ stamp: "pr-7" }),
     spec: one,
@@ -482,6 +515,32 @@ export const cases: Readonly<Record<string, Case>> = {
   "asked-again-without-ports": {
     metadata: { annotations: { "sidelane.dev/skipped": "no-ports" } },
     spec: { containers: [{ name: "app", image }] },
+  },
+  "copied-without-annotations": {
+    spec: {
+      volumes: [{ name: "sidelane-config", downwardAPI: { items: [] } }],
+      initContainers: [
+        { name: "sidelane-intercept", image: "x" },
+        { name: "sidelane", image: "x" },
+      ],
+      containers: [app()],
+    },
+  },
+  "annotations-full": {
+    metadata: { annotations: { big: "b".repeat(256 * 1024 - 100) } },
+    spec: one,
+    services: [toNumber],
+  },
+  "annotations-full-to-the-brim": {
+    metadata: { annotations: { big: "b".repeat(256 * 1024 - 3) } },
+    spec: one,
+  },
+  "service-sends-to-a-port-of-the-sidecar": {
+    spec: { containers: [{ name: "app", image }] },
+    services: [service("checkout", [{ port: 80, targetPort: 15_100 }])],
+  },
+  "windows-by-options": {
+    spec: { securityContext: { windowsOptions: { runAsUserName: "ContainerUser" } }, containers: [app()] },
   },
   windows: { spec: { nodeSelector: { "kubernetes.io/os": "windows" }, containers: [app()] } },
   "windows-by-os": { metadata: annotated({ inject: "true" }), spec: { os: { name: "windows" }, containers: [app()] } },

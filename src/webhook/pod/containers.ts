@@ -10,20 +10,26 @@ import {
   SIDECAR,
   SIDECAR_USER,
   VOLUMES,
-} from "./names.ts";
+} from "../../kube/injected-pod.ts";
 import { PATHS } from "./proxy-config.ts";
 import type { Resources } from "./resources.ts";
 import type { InboundPort } from "./services.ts";
 import type { PodSettings } from "./settings.ts";
 
-/** Seconds for which an ordinary container goes on after the pod was told to end: the app may still call, and be called. */
-const LINGER_S = 5;
+/** Time for which an ordinary container goes on at least after the pod was told to end: the app may still call, and be called. */
+const LINGER_MS = 5000;
+/** Of the grace period, for the sidecar's own end: what runs then is killed. */
+const OWN_END_MS = 5000;
+const GRACE_S = 30;
 
 /** What the containers follow from. */
 export interface ContainersAsked {
   readonly settings: PodSettings;
   readonly defaults: SidecarDefaults;
-  readonly resources: Resources;
+  /** Absent: what the pod has is for all. */
+  readonly resources: Resources | undefined;
+  /** Of the pod, in seconds; absent: Kubernetes' default. */
+  readonly graceS: number | undefined;
   readonly inbound: readonly InboundPort[];
   readonly outboundPorts: readonly number[];
 }
@@ -62,13 +68,13 @@ export function sidecarContainer(asked: ContainersAsked, native: boolean): objec
   ];
   return {
     name: SIDECAR,
-    ...imageOf(asked),
+    ...imageOf(asked, asked.settings.image),
     args: ["proxy", "--config", `${PATHS.config}/${PATHS.configFile}`],
     ...(native ? { restartPolicy: "Always" } : {}),
     ports: [{ name: "sidelane-open", containerPort: OPEN_PORT, protocol: "TCP" }],
-    resources: asked.resources,
+    ...resourcesOf(asked),
     securityContext: UNPRIVILEGED,
-    ...(native ? { startupProbe: STARTED } : { lifecycle: WAITING }),
+    ...(native ? { startupProbe: STARTED } : { lifecycle: lifecycleOf(asked) }),
     terminationMessagePolicy: "FallbackToLogsOnError",
     volumeMounts: mounts,
   };
@@ -82,19 +88,26 @@ const STARTED = {
   failureThreshold: 600,
 } as const;
 
-// By Node, the one program that every base of the image has. The kubelet starts the next container when postStart has ended.
-const WAITING = {
-  postStart: {
-    exec: {
-      command: [
-        "node",
-        "-e",
-        `const ask = () => fetch("http://127.0.0.1:${OPEN_PORT}/ready").then((answer) => answer.ok || again(), again); const again = () => setTimeout(ask, 250); ask();`,
-      ],
-    },
-  },
-  preStop: { exec: { command: ["node", "-e", `setTimeout(() => {}, ${LINGER_S * 1000});`] } },
-} as const;
+/** The kubelet starts the next container when postStart has ended. By Node, the one program that every base of the image has. */
+const AWAIT_TABLE = `const ask = () => fetch("http://127.0.0.1:${OPEN_PORT}/ready").then((answer) => answer.ok || again(), again); const again = () => setTimeout(ask, 250); ask();`;
+
+/** Goes on while the app still listens somewhere: all containers are told to end at once, and the app is to be the first. */
+function awaitApp(ports: readonly number[], lingerMs: number, mostMs: number): string {
+  return (
+    `const start = Date.now(); const listens = (port) => fetch("http://127.0.0.1:${OPEN_PORT}/reach/tcp/" + port).then((answer) => answer.ok, () => false); ` +
+    `const ask = async () => { const all = await Promise.all(${JSON.stringify(ports)}.map(listens)); const ms = Date.now() - start; ` +
+    `if (ms < ${lingerMs} || (ms < ${mostMs} && all.includes(true))) setTimeout(ask, 250); }; ask();`
+  );
+}
+
+function lifecycleOf({ graceS = GRACE_S, inbound }: ContainersAsked): object {
+  const graceMs = graceS * 1000;
+  const lingerMs = Math.min(LINGER_MS, graceMs / 2);
+  const mostMs = Math.max(lingerMs, graceMs - OWN_END_MS);
+  const targets = inbound.map(({ target }) => target);
+  const run = (program: string): object => ({ exec: { command: ["node", "-e", program] } });
+  return { postStart: run(AWAIT_TABLE), preStop: run(awaitApp(targets, lingerMs, mostMs)) };
+}
 
 /** Lays the rules by which connections to the ports come to the sidecar, and ends. */
 export function interceptContainer(asked: ContainersAsked): object {
@@ -109,7 +122,8 @@ export function interceptContainer(asked: ContainersAsked): object {
   const destinations = [...new Set([...defaults.excludeOutboundRanges, ...settings.excludeOutboundRanges])];
   return {
     name: INTERCEPT,
-    ...imageOf(asked),
+    // Not the one of the annotation: root, even with two capabilities only, is not for whoever may make pods.
+    ...imageOf(asked, undefined),
     args: [
       "intercept",
       ...(inboundPairs === "" ? [] : ["--inbound", inboundPairs]),
@@ -119,16 +133,20 @@ export function interceptContainer(asked: ContainersAsked): object {
       "--user",
       String(SIDECAR_USER),
     ],
-    resources: asked.resources,
+    ...resourcesOf(asked),
     securityContext: RULES_ONLY,
     terminationMessagePolicy: "FallbackToLogsOnError",
   };
 }
 
-function imageOf({ settings, defaults }: ContainersAsked): object {
+function resourcesOf({ resources }: ContainersAsked): object {
+  return resources === undefined ? {} : { resources };
+}
+
+function imageOf({ defaults }: ContainersAsked, image: string | undefined): object {
   const { imagePullPolicy } = defaults;
   return {
-    image: settings.image ?? defaults.image,
+    image: image ?? defaults.image,
     ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }),
   };
 }

@@ -2,7 +2,8 @@
 // docs/injection.md.
 
 import type { PodReview } from "./review-pod.ts";
-import { INJECTION, INTERCEPT, PREFIX, SIDECAR } from "./names.ts";
+import { INJECTION, INTERCEPT, PREFIX, PROXY_CONFIG, SIDECAR, VOLUMES } from "../../kube/injected-pod.ts";
+import { SYSTEM_NAMESPACES } from "../../kube/injection.ts";
 import { wish } from "./settings.ts";
 import type { Pod } from "./pod.ts";
 
@@ -22,13 +23,11 @@ export const skipReasons = {
   "ports-taken": "one of its containers has a port that the sidecar needs",
   "user-taken": "one of its containers runs as the sidecar's user, whose traffic is never intercepted",
   "name-taken": "it has a volume with the name of one of the sidecar's",
+  "annotations-full": "its annotations leave no room for the sidecar's config; all of them have 256 KiB",
   "never-ends": "a pod that runs to its end would never get there with an ordinary container beside it",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type SkipReason = keyof typeof skipReasons;
-
-/** Namespaces of the cluster itself. */
-const SYSTEM_NAMESPACES = new Set(["kube-system", "kube-public", "kube-node-lease"]);
 
 /** Why a pod is left alone whatever its annotations ask for; "unreadable" when it says about injection what cannot be read. */
 export function exclusion({ pod, namespace, cluster }: PodReview): SkipReason | "unreadable" | undefined {
@@ -44,8 +43,25 @@ export function exclusion({ pod, namespace, cluster }: PodReview): SkipReason | 
   if (injection === "on-request" && wanted !== "in") return "not-requested";
   const { spec } = pod;
   if (spec?.hostNetwork === true) return "host-network";
-  if (spec?.os?.name === "windows" || spec?.nodeSelector?.["kubernetes.io/os"] === "windows") return "windows";
-  return undefined;
+  return isWindows(pod) ? "windows" : undefined;
+}
+
+const OS_LABELS = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+
+function isWindows({ spec }: Pod): boolean {
+  if (spec?.os?.name !== undefined) return spec.os.name === "windows";
+  if (OS_LABELS.some((label) => spec?.nodeSelector?.[label] === "windows")) return true;
+  const contexts = [spec?.securityContext, ...(spec?.containers ?? []).map(({ securityContext }) => securityContext)];
+  return contexts.some((context) => context?.windowsOptions !== undefined);
+}
+
+/**
+ * Whether the pod has the sidecar's containers without their config: a copy of a pod that lost its annotations. Nothing in it would
+ * start.
+ */
+export function lostConfig({ metadata, spec }: Pod): boolean {
+  const hasVolume = (spec?.volumes ?? []).some(({ name, downwardAPI }) => name === VOLUMES.config && downwardAPI);
+  return hasVolume && metadata?.annotations?.[PROXY_CONFIG] === undefined;
 }
 
 /** By its containers: the annotation alone may be a copy from another pod. */

@@ -1,6 +1,6 @@
 // How connections get to the sidecar: by rules in the pod's network (redirect), or by the names of its ports.
 
-import { PREFIX } from "./names.ts";
+import { PREFIX } from "../../kube/injected-pod.ts";
 import type { PodReview } from "./review-pod.ts";
 import type { PodSettings } from "./settings.ts";
 

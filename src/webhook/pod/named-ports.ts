@@ -4,7 +4,7 @@
 // version of Kubernetes looks anywhere else for a named port.
 
 import type { Operation } from "./json-patch.ts";
-import { INBOUND_PORT, PREFIX } from "./names.ts";
+import { INBOUND_PORT, PREFIX } from "../../kube/injected-pod.ts";
 import { isTcp, lastingContainers } from "./pod.ts";
 import type { Pod, Service } from "./pod.ts";
 import type { InboundPort } from "./services.ts";

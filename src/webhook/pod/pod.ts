@@ -23,7 +23,7 @@ export interface OwnerReference {
 export interface PodSpec {
   readonly containers?: readonly Container[];
   readonly initContainers?: readonly Container[];
-  readonly volumes?: readonly { readonly name: string }[];
+  readonly volumes?: readonly { readonly name: string; readonly downwardAPI?: object }[];
   readonly imagePullSecrets?: readonly { readonly name?: string }[];
   readonly hostNetwork?: boolean;
   /** Default: Always. */
@@ -31,6 +31,17 @@ export interface PodSpec {
   readonly nodeSelector?: Readonly<Record<string, string>>;
   readonly os?: { readonly name?: string };
   readonly securityContext?: SecurityContext;
+  /** Default: ClusterFirst. */
+  readonly dnsPolicy?: string;
+  /** Seconds; default: 30. */
+  readonly terminationGracePeriodSeconds?: number;
+  /** Of the whole pod (Kubernetes 1.34): its containers may not ask for more together. */
+  readonly resources?: PodResources;
+}
+
+interface PodResources {
+  readonly requests?: Readonly<Record<string, string | number>>;
+  readonly limits?: Readonly<Record<string, string | number>>;
 }
 
 export interface Container {
@@ -41,15 +52,13 @@ export interface Container {
   readonly startupProbe?: Probe;
   /** Only of init containers: `Always` makes a sidecar of it. */
   readonly restartPolicy?: string;
-  readonly resources?: {
-    readonly requests?: Readonly<Record<string, string | number>>;
-    readonly limits?: Readonly<Record<string, string | number>>;
-  };
+  readonly resources?: PodResources;
   readonly securityContext?: SecurityContext;
 }
 
 export interface SecurityContext {
   readonly runAsUser?: number;
+  readonly windowsOptions?: object;
 }
 
 export interface ContainerPort {

@@ -2,7 +2,7 @@
 // the app. A tcpSocket probe would not: the sidecar accepts, whether the app does or not. So the sidecar is asked instead.
 
 import type { Operation } from "./json-patch.ts";
-import { OPEN_PORT } from "./names.ts";
+import { OPEN_PORT } from "../../kube/injected-pod.ts";
 import { isTcp, lastingContainers } from "./pod.ts";
 import type { Container, Pod } from "./pod.ts";
 

@@ -2,7 +2,7 @@
 
 import { stringify } from "yaml";
 import type { SidecarDefaults } from "../../config/webhook-config.ts";
-import { ADMIN_PORT, INBOUND_PORT, OPEN_PORT, OUTBOUND_PORT } from "./names.ts";
+import { ADMIN_PORT, INBOUND_PORT, OPEN_PORT, OUTBOUND_PORT } from "../../kube/injected-pod.ts";
 import type { InboundPlan } from "./services.ts";
 import type { PodSettings } from "./settings.ts";
 

@@ -1,7 +1,7 @@
 // CPU and memory of the sidecar, and what they do to the pod's class of service.
 
 import type { SidecarDefaults } from "../../config/webhook-config.ts";
-import { PREFIX } from "./names.ts";
+import { PREFIX } from "../../kube/injected-pod.ts";
 import { quantity } from "../../config/quantity.ts";
 import type { Pod } from "./pod.ts";
 import type { PodSettings } from "./settings.ts";
@@ -17,8 +17,16 @@ interface Amounts {
   readonly limit: string | undefined;
 }
 
-/** Gives a sentence when annotations ask for more than they allow. */
-export function resourcesOf(settings: PodSettings, defaults: SidecarDefaults): Resources | string {
+/** Gives a sentence when annotations ask for more than they allow; none where the pod as a whole has a budget that it shares. */
+export function resourcesOf(
+  pod: Pod,
+  settings: PodSettings,
+  defaults: SidecarDefaults,
+): Resources | string | undefined {
+  const { cpuRequest, cpuLimit, memoryRequest, memoryLimit } = settings;
+  const asks = [cpuRequest, cpuLimit, memoryRequest, memoryLimit].some((amount) => amount !== undefined);
+  // The API server refuses a pod whose containers ask for more than the pod, and most pods' containers ask for all of it.
+  if (hasBudget(pod) && !asks) return undefined;
   const cpu = amounts("cpu", settings.cpuRequest, settings.cpuLimit, {
     request: defaults.cpuRequest,
     limit: defaults.cpuLimit,
@@ -52,8 +60,17 @@ function amounts(
   return `annotation ${PREFIX}${kind}-request: ${request} is more than the ${limit} of ${PREFIX}${kind}-limit; raise the limit or lower the request`;
 }
 
-/** Whether the pod, as it is, is Guaranteed: every container's limits of CPU and memory are what it requests. */
-export function isGuaranteed({ spec }: Pod): boolean {
+function hasBudget({ spec }: Pod): boolean {
+  return spec?.resources?.requests !== undefined || spec?.resources?.limits !== undefined;
+}
+
+/**
+ * Whether the pod, as it is, is Guaranteed by its containers: their limits of CPU and memory are what they request. A budget of the
+ * whole pod decides alone where there is one, and stays what it is.
+ */
+export function isGuaranteed(pod: Pod): boolean {
+  if (hasBudget(pod)) return false;
+  const { spec } = pod;
   const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
   return containers.every(({ resources }) =>
     (["cpu", "memory"] as const).every((kind) => {

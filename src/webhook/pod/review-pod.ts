@@ -11,7 +11,7 @@ import { addElements, addMembers, removeMember } from "./json-patch.ts";
 import type { Operation } from "./json-patch.ts";
 import type { SidecarDefaults } from "../../config/webhook-config.ts";
 import { interceptContainer, sidecarContainer, sidecarVolumes } from "./containers.ts";
-import { exclusion, skipReasons } from "./exclusion.ts";
+import { exclusion, lostConfig, skipReasons } from "./exclusion.ts";
 import type { SkipReason } from "./exclusion.ts";
 import { interceptionMode } from "./interception-mode.ts";
 import { moveNames } from "./named-ports.ts";
@@ -19,20 +19,23 @@ import {
   ADMIN_PORT,
   INBOUND_PORT,
   INJECTED,
+  INTERCEPT,
   LISTENERS_MAX,
   OPEN_PORT,
   OUTBOUND_PORT,
   PREFIX,
   PROXY_CONFIG,
+  SIDECAR,
   SIDECAR_USER,
   SKIPPED,
   VOLUMES,
-} from "./names.ts";
+} from "../../kube/injected-pod.ts";
 import { rewriteProbes } from "./probes.ts";
 import type { Pod, Service } from "./pod.ts";
 import { proxyConfig } from "./proxy-config.ts";
 import { isGuaranteed, keepsGuaranteed, resourcesOf } from "./resources.ts";
 import { planInbound } from "./services.ts";
+import type { InboundPort } from "./services.ts";
 import { readSettings, wish } from "./settings.ts";
 
 /** What a review looks at. */
@@ -51,10 +54,17 @@ export interface ClusterFacts {
   readonly ownNamespace: string;
   /** Minor version of Kubernetes 1.x. */
   readonly minorVersion: number;
-  /** Ports of all Services that may speak HTTP, ascending: what a pod with `stamp` may call. */
-  readonly httpPorts: readonly number[];
+  readonly httpPorts: HttpPorts;
   /** Of Sidelane; written on pods. */
   readonly version: string;
+}
+
+/** Where Services may speak HTTP: what a pod with `stamp` may call. */
+export interface HttpPorts {
+  /** Ascending. */
+  readonly ports: readonly number[];
+  /** Where one in an injected namespace may, and another one, `by`, says that it does not. */
+  readonly disputed: readonly { readonly port: number; readonly by: string }[];
 }
 
 /** What becomes of a pod. Warnings are sentences for whoever creates it. */
@@ -79,6 +89,7 @@ export function reviewPod(review: PodReview): PodOutcome {
   if (excluded === "unreadable") {
     return { kind: "denied", message: `${PREFIX}inject is neither "true" nor "false"; write one of them, in quotes` };
   }
+  if (excluded === "already-injected" && lostConfig(pod)) return { ...skipped(pod, excluded), ...LOST_CONFIG };
   if (excluded !== undefined) return skipped(pod, excluded);
 
   const { settings, problems, warnings: unknown } = readSettings(pod);
@@ -90,7 +101,13 @@ export function reviewPod(review: PodReview): PodOutcome {
   const native = nativeSidecar(settings.nativeSidecar, defaults, cluster);
   if (typeof native === "string") return { kind: "denied", message: native };
   if (!native && (pod.spec?.restartPolicy ?? "Always") !== "Always") return skipped(pod, "never-ends", warnings);
-  const resources = resourcesOf(settings, defaults);
+  const { dnsPolicy = "ClusterFirst" } = pod.spec ?? {};
+  if (dnsPolicy === "Default" || dnsPolicy === "None") {
+    warnings.push(
+      `the pod's dnsPolicy is ${dnsPolicy}: unless its name servers know the cluster's Services, the sidecar does not find the control plane, and the app does not start; write ClusterFirst, or ${PREFIX}inject: "false"`,
+    );
+  }
+  const resources = resourcesOf(pod, settings, defaults);
   if (typeof resources === "string") return { kind: "denied", message: resources };
 
   const excludedPorts = defaults.excludeInboundPorts;
@@ -107,12 +124,12 @@ export function reviewPod(review: PodReview): PodOutcome {
     return skipped(pod, planned.ports.length === 0 ? "no-ports" : "no-named-ports", warnings);
   }
 
-  const taken = takenBySomebody(pod, inbound.ports.length, outboundPorts.length);
+  const taken = takenBySomebody(pod, inbound.ports, outboundPorts.length);
   if (taken !== undefined) return skipped(pod, taken, warnings);
   if (!native && mode.mode === "redirect" && outboundPorts.length > 0 && (pod.spec?.initContainers ?? []).length > 0) {
     warnings.push("requests of the pod's init containers go past the sidecar, which starts after them here");
   }
-  if (isGuaranteed(pod) && !keepsGuaranteed(resources)) {
+  if (isGuaranteed(pod) && resources !== undefined && !keepsGuaranteed(resources)) {
     warnings.push(
       `the pod's class of service changes from Guaranteed to Burstable; set request and limit of the sidecar to the same (${PREFIX}cpu-request, ${PREFIX}cpu-limit, ${PREFIX}memory-request, ${PREFIX}memory-limit) to keep it`,
     );
@@ -122,6 +139,7 @@ export function reviewPod(review: PodReview): PodOutcome {
     settings,
     defaults,
     resources,
+    graceS: pod.spec?.terminationGracePeriodSeconds,
     inbound: inbound.ports,
     outboundPorts,
   };
@@ -129,6 +147,14 @@ export function reviewPod(review: PodReview): PodOutcome {
   const sidecar = sidecarContainer(asked, native);
   const config = proxyConfig({ ...asked, inbound });
   const { metadata, spec } = pod;
+  const annotations = {
+    [INJECTED]: cluster.version,
+    [PROXY_CONFIG]: config,
+    ...scrapeAnnotations(pod, defaults),
+    ...scaleDownAnnotation(pod),
+    ...(native ? {} : defaultContainer(pod)),
+  };
+  if (!fits(metadata?.annotations, annotations)) return skipped(pod, "annotations-full", warnings);
   const patch: readonly Operation[] = [
     ...metadataOf(metadata),
     ...removeMember("/metadata/annotations", metadata?.annotations, SKIPPED),
@@ -141,13 +167,7 @@ export function reviewPod(review: PodReview): PodOutcome {
       ),
     ),
     ...named.operations,
-    ...addMembers("/metadata/annotations", metadata?.annotations, {
-      [INJECTED]: cluster.version,
-      [PROXY_CONFIG]: config,
-      ...scrapeAnnotations(pod, defaults),
-      ...scaleDownAnnotation(pod),
-      ...(native ? {} : defaultContainer(pod)),
-    }),
+    ...addMembers("/metadata/annotations", metadata?.annotations, annotations),
     ...addElements("/spec/volumes", spec?.volumes, sidecarVolumes(defaults), "last"),
     ...addElements("/spec/imagePullSecrets", spec?.imagePullSecrets, missingSecrets(pod, defaults), "last"),
     ...(native
@@ -160,6 +180,13 @@ export function reviewPod(review: PodReview): PodOutcome {
   ];
   return { kind: "injected", patch, warnings };
 }
+
+/** Such a copy waits for its sidecar for ever. */
+const LOST_CONFIG = {
+  warnings: [
+    `the pod has the sidecar's containers, and not their config, which is the annotation ${PROXY_CONFIG}: it cannot start. Copy the annotations as well (kubectl debug --copy-to has --keep-annotations), or leave the containers ${INTERCEPT} and ${SIDECAR} out`,
+  ],
+};
 
 /** Whose injection is nobody's wish, or none of our business. */
 const NOT_MEANT: ReadonlySet<SkipReason> = new Set([
@@ -188,7 +215,7 @@ function skipped(pod: Pod, reason: SkipReason, warnings: readonly string[] = [])
 
 function markSkipped({ metadata }: Pod, reason: SkipReason): readonly Operation[] {
   const annotations = metadata?.annotations;
-  if (annotations?.[SKIPPED] === reason) return [];
+  if (annotations?.[SKIPPED] === reason || !fits(annotations, { [SKIPPED]: reason })) return [];
   return [...metadataOf(metadata), ...addMembers("/metadata/annotations", annotations, { [SKIPPED]: reason })];
 }
 
@@ -214,8 +241,13 @@ function outboundPortsOf(
   warnings: string[],
 ): readonly number[] {
   if (outboundPorts.length > 0 || stamp === undefined) return outboundPorts;
-  const ports = httpPorts.slice(0, LISTENERS_MAX);
-  const left = httpPorts.length - ports.length;
+  const ports = httpPorts.ports.slice(0, LISTENERS_MAX);
+  const left = httpPorts.ports.length - ports.length;
+  for (const { port, by } of httpPorts.disputed) {
+    warnings.push(
+      `port ${port} is not stamped, because Service ${by} says that it does not speak HTTP there: requests to other Services at ${port} go to the baseline; where the pod calls none but HTTP, name it in ${PREFIX}outbound-ports`,
+    );
+  }
   if (left > 0) {
     warnings.push(
       `the cluster's Services have ${left} more ports than can be stamped; name them in ${PREFIX}outbound-ports`,
@@ -233,20 +265,30 @@ function isIntercepted(mode: "redirect" | "named-ports", targets: readonly numbe
     targets.includes(port) && (mode === "redirect" || typeof written === "string");
 }
 
-function takenBySomebody(pod: Pod, inbound: number, outbound: number): SkipReason | undefined {
+function takenBySomebody(pod: Pod, inbound: readonly InboundPort[], outbound: number): SkipReason | undefined {
   const { spec } = pod;
   const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
   const needed = (port: number): boolean =>
     port === ADMIN_PORT ||
     port === OPEN_PORT ||
-    (port >= INBOUND_PORT && port < INBOUND_PORT + inbound) ||
+    (port >= INBOUND_PORT && port < INBOUND_PORT + inbound.length) ||
     (port >= OUTBOUND_PORT && port < OUTBOUND_PORT + outbound);
-  if (containers.some(({ ports = [] }) => ports.some(({ containerPort }) => needed(containerPort))))
-    return "ports-taken";
+  const declared = containers.flatMap(({ ports = [] }) => ports.map(({ containerPort }) => containerPort));
+  if ([...declared, ...inbound.map(({ target }) => target)].some(needed)) return "ports-taken";
   const users = [spec?.securityContext, ...containers.map(({ securityContext }) => securityContext)];
   if (users.some((context) => context?.runAsUser === SIDECAR_USER)) return "user-taken";
   const names: readonly string[] = Object.values(VOLUMES);
   return (spec?.volumes ?? []).some(({ name }) => names.includes(name)) ? "name-taken" : undefined;
+}
+
+/** All annotations of an object together, names and values, in bytes. */
+const ANNOTATIONS_BYTES_MAX = 256 * 1024;
+
+/** Whether a pod can have these annotations besides its own: the API server would refuse it otherwise. */
+function fits(own: Readonly<Record<string, string>> | undefined, added: Readonly<Record<string, string>>): boolean {
+  let bytes = 0;
+  for (const [name, text] of Object.entries({ ...own, ...added })) bytes += Buffer.byteLength(name + text);
+  return bytes <= ANNOTATIONS_BYTES_MAX;
 }
 
 /** Only where the pod has none: a pod is scraped at one port, and its own metrics come first. */

@@ -1,7 +1,7 @@
 // Which service a pod is part of, and which of its ports requests come in at.
 
 import type { ListenerProtocol } from "../../config/proxy-config.ts";
-import { LISTENERS_MAX, PREFIX } from "./names.ts";
+import { LISTENERS_MAX, PREFIX } from "../../kube/injected-pod.ts";
 import { isTcp, lastingContainers, namedPort } from "./pod.ts";
 import type { Pod, Service, ServicePort } from "./pod.ts";
 import { isTcpOnly } from "./protocol.ts";
@@ -93,10 +93,15 @@ function serviceOf({ pod, namespace, settings, services }: InboundAsked): Pick<I
     const named = of === namespace ? services.find(({ metadata }) => metadata.name === name) : undefined;
     return { service: `${name}.${of}`, by: named ?? first };
   }
-  return { service: `${first?.metadata.name ?? workloadName(pod).slice(0, 63)}.${namespace}`, by: first };
+  return { service: `${first?.metadata.name ?? shortened(workloadName(pod))}.${namespace}`, by: first };
 }
 
-/** The name that people gave to what made the pod; that of a Service is no longer than 63 characters. */
+/** The name of a Service is no longer than 63 characters, and ends with a letter or a digit. */
+function shortened(name: string): string {
+  return name.slice(0, 63).replace(/[^a-z0-9]+$/u, "") || "pod";
+}
+
+/** The name that people gave to what made the pod. */
 function workloadName({ metadata }: Pod): string {
   const owner = metadata?.ownerReferences?.find(({ controller }) => controller === true);
   const hash = metadata?.labels?.["pod-template-hash"];

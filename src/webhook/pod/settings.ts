@@ -8,7 +8,7 @@ import type { Finding } from "../../routing/finding.ts";
 import { checkKey, checkTargetName } from "../../routing/names.ts";
 import { nearest } from "../../routing/nearest.ts";
 import type { ListenerProtocol, LogLevel } from "../../config/proxy-config.ts";
-import { INJECTED, LISTENERS_MAX, PREFIX, PROXY_CONFIG, SKIPPED } from "./names.ts";
+import { INJECTED, LISTENERS_MAX, PREFIX, PROXY_CONFIG, SKIPPED, isOutboundListener } from "../../kube/injected-pod.ts";
 import { quantity } from "../../config/quantity.ts";
 import type { Pod } from "./pod.ts";
 
@@ -60,7 +60,7 @@ export const podAnnotations = {
   "target-host": "address on which the app listens",
   interception: "`redirect` or `named-ports`",
   "native-sidecar": "`true`: an init container that stays; `false`: an ordinary container",
-  image: "image of the sidecar",
+  image: "image of the sidecar; the container that lays the rules keeps the cluster's",
   "log-level": "`debug`, `info`, `warn` or `error`",
   "cpu-request": "CPU that the sidecar is promised",
   "cpu-limit": "CPU that it may use at most; `none` for no limit",
@@ -185,6 +185,7 @@ function outboundPorts(text: string): readonly number[] | Wrong {
   for (const part of list(text)) {
     const port = portNumber(part);
     if (port === undefined) return new Wrong("is not a list of port numbers; write them as in 80,8080");
+    if (isOutboundListener(port)) return new Wrong(`has ${port}, at which the sidecar itself may listen; leave it out`);
     found.push(port);
   }
   if (found.length > LISTENERS_MAX) return new Wrong(`has more than ${LISTENERS_MAX} ports`);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { KubeObject } from "../kube/object.ts";
 import { injectionOf, lacksSidecar } from "./injection.ts";
+import type { KubeObject } from "./object.ts";
 
 const namespace = (name: string, value: string): KubeObject => ({
   metadata: { name, labels: { "sidelane.dev/injection": value } },
@@ -15,6 +15,7 @@ test("a namespace says it by its label, but never Sidelane's own or the system's
   expect(injectionOf(namespace("shop", "yes"), "sidelane")).toBe("disabled");
   expect(injectionOf(namespace("sidelane", "enabled"), "sidelane")).toBe("disabled");
   expect(injectionOf(namespace("kube-system", "enabled"), "sidelane")).toBe("disabled");
+  expect(injectionOf(namespace("kube-public", "enabled"), "sidelane")).toBe("disabled");
   expect(injectionOf(undefined, "sidelane")).toBe("disabled");
 });
 

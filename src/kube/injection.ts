@@ -1,15 +1,14 @@
 // Whether a pod should have a sidecar, by the labels of its namespace and its own words.
 
-import { API_GROUP, SANDBOX_ANNOTATION, STAMP_ANNOTATION } from "../kube/object-names.ts";
-import type { KubeObject } from "../kube/object.ts";
+import { INJECT, INJECTED, INJECTION, SKIPPED } from "./injected-pod.ts";
+import { SANDBOX_ANNOTATION, STAMP_ANNOTATION } from "./object-names.ts";
+import type { KubeObject } from "./object.ts";
 
-/** Label of namespaces: `enabled` all pods, `on-request` those that ask for it. */
-const INJECTION_LABEL = `${API_GROUP}/injection`;
-/** Label or annotation of pods. */
-const INJECT = `${API_GROUP}/inject`;
-/** Annotations of pods that have a sidecar, and of those that the webhook saw and left alone, with the reason. */
-const INJECTED_ANNOTATION = `${API_GROUP}/injected`;
-const SKIPPED_ANNOTATION = `${API_GROUP}/skipped`;
+/** Namespaces of the cluster itself: whatever they say, what is in them is left alone. */
+export const SYSTEM_NAMESPACES: ReadonlySet<string> = new Set(["kube-system", "kube-public", "kube-node-lease"]);
+
+/** Selects the namespaces that say something about it. */
+export const WITH_INJECTION = `${INJECTION} in (enabled,on-request)`;
 
 export type Injection = "enabled" | "on-request" | "disabled";
 
@@ -17,8 +16,8 @@ export type Injection = "enabled" | "on-request" | "disabled";
 export function injectionOf(namespace: KubeObject | undefined, ownNamespace: string): Injection {
   if (namespace === undefined) return "disabled";
   const { name, labels = {} } = namespace.metadata;
-  if (name === ownNamespace || name === "kube-system") return "disabled";
-  const value = labels[INJECTION_LABEL];
+  if (name === ownNamespace || SYSTEM_NAMESPACES.has(name)) return "disabled";
+  const value = labels[INJECTION];
   return value === "enabled" || value === "on-request" ? value : "disabled";
 }
 
@@ -26,7 +25,7 @@ export function injectionOf(namespace: KubeObject | undefined, ownNamespace: str
 export function lacksSidecar(pod: KubeObject, injection: Injection): boolean {
   const { labels = {}, annotations = {}, deletionTimestamp } = pod.metadata;
   if (injection === "disabled" || deletionTimestamp !== undefined) return false;
-  if (annotations[INJECTED_ANNOTATION] !== undefined || annotations[SKIPPED_ANNOTATION] !== undefined) return false;
+  if (annotations[INJECTED] !== undefined || annotations[SKIPPED] !== undefined) return false;
   const wishes = [labels[INJECT], annotations[INJECT]];
   if (wishes.includes("false")) return false;
   // A fork's pods, and those that stamp requests, are nothing without a sidecar.
