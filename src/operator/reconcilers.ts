@@ -22,6 +22,7 @@ import type { OperatorContext } from "./operator-context.ts";
 import type { OperatorMetrics, QueueName } from "./metrics.ts";
 import { reconcileGroup } from "./reconcile-group.ts";
 import { reconcileServices } from "./reconcile-services.ts";
+import { SANDBOXES_FROM_ANNOTATION } from "./sandbox/consent.ts";
 import { Forks } from "./sandbox/forks.ts";
 import { SandboxReconciler } from "./sandbox/reconcile-sandbox.ts";
 
@@ -161,7 +162,16 @@ export class Reconcilers {
   #onNamespace({ type, object, before }: Change<KubeObject>): void {
     const { name } = object.metadata;
     const label = (one: KubeObject | undefined): string | undefined => one?.metadata.labels?.[INJECTION];
+    const consent = (one: KubeObject | undefined): string | undefined =>
+      one?.metadata.annotations?.[SANDBOXES_FROM_ANNOTATION];
     this.queues.services.add(name);
+    if (consent(object) !== consent(before)) {
+      for (const sandbox of this.cluster.sandboxes.list()) {
+        const { endpoints = [], connect = [] } = sandbox.spec;
+        if ([...endpoints, ...connect].some(({ service }) => service.endsWith(`.${name}`)))
+          this.queues.sandboxes.add(keyOf(sandbox));
+      }
+    }
     if (type === "update" && label(object) === label(before)) return;
     if (type !== "delete" && label(object) !== undefined) this.#options.onInjected(name);
     this.#toSandboxesOf(name);

@@ -33,7 +33,11 @@ export interface RouteEndpoints {
  * @param forkHost the DNS name of the fork's Service: the endpoint as long as no pod is ready, so that the sandbox has the service all
  * the time, and requests with its key are refused instead of going to the baseline.
  */
-export function routeEndpoints(route: ForkRoute, slices: readonly EndpointSlice[], forkHost: string): RouteEndpoints {
+export function routeEndpoints(
+  route: Pick<ForkRoute, "ports">,
+  slices: readonly EndpointSlice[],
+  forkHost: string,
+): RouteEndpoints {
   const found = new Map<string, string[]>(route.ports.map(({ name }) => [name, []]));
   for (const slice of slices) {
     if (slice.addressType === "FQDN") continue;

@@ -26,6 +26,7 @@ export const sandboxReasons = {
   NameTaken: "somebody made a sandbox of that name in the control plane",
   ControlUnreachable: "the control plane gives no answer",
   ControlRefused: "the control plane refused the sandbox",
+  NotAllowed: "a service of another namespace, which does not let this one answer for it",
   NotInjected: "no pods of the namespace get sidecars",
   NotForked: "a fork is missing, so there is nothing to route to",
   NotRouted: "the control plane does not have it yet",

@@ -6,8 +6,8 @@ import type { OperatorContext } from "../operator-context.ts";
 import { Forks } from "./forks.ts";
 
 /** A namespace with one Deployment and these Services; notes the paths that are applied. */
-function namespaceWith(services: readonly KubernetesObject[]) {
-  const baseline = checkout();
+function namespaceWith(services: readonly KubernetesObject[], isAway = false) {
+  const baseline = isAway ? undefined : checkout();
   const applied: string[] = [];
   const none = { list: () => [], get: () => undefined };
   const context = {
@@ -54,4 +54,27 @@ test("where nobody has the names all objects are applied", async () => {
   const { forked } = await forks.apply(sandbox([fork]), new AbortController().signal);
   expect(applied).toContain("/api/v1/namespaces/shop/services/pr-7-checkout-pay");
   expect(forked.status).toBe("True");
+});
+
+test("a baseline that is away leaves what was made from it, and where it leads", async () => {
+  const owner = sandbox([fork]);
+  const made = service("pr-7-checkout", { "sidelane.dev/fork": "pr-7-checkout" }, [httpPort]);
+  const owned = (uid: string | undefined): KubernetesObject => ({
+    ...made,
+    metadata: {
+      ...made.metadata,
+      labels: { "sidelane.dev/fork": "pr-7-checkout" },
+      annotations: { "sidelane.dev/service": "checkout.shop" },
+      ownerReferences: [{ apiVersion: owner.apiVersion, kind: "Sandbox", name: "pr-7", uid: uid ?? "" }],
+    },
+  });
+  const { forks } = namespaceWith([checkoutService, owned(owner.metadata.uid)], true);
+  const { forked, standing } = await forks.apply(owner, new AbortController().signal);
+  expect(forked).toMatchObject({ status: "False", reason: "UnknownWorkload" });
+  // No pod is ready: the name of the fork's Service holds the place.
+  expect([...standing.keys()]).toEqual(["checkout.shop"]);
+  expect(JSON.stringify(standing.get("checkout.shop"))).toContain("pr-7-checkout.shop.svc.cluster.local:");
+
+  const others = namespaceWith([checkoutService, owned("another")], true);
+  expect((await others.forks.apply(owner, new AbortController().signal)).standing).toEqual(new Map());
 });

@@ -3,14 +3,23 @@
 import { createHash } from "node:crypto";
 import { nearest } from "../../routing/nearest.ts";
 import { KubeError } from "../../kube/kube-error.ts";
-import { API_GROUP, FIELD_MANAGER, FORK_LABEL, SANDBOX_LABEL, tableName } from "../../kube/object-names.ts";
+import {
+  API_GROUP,
+  FIELD_MANAGER,
+  FORK_LABEL,
+  SANDBOX_LABEL,
+  SERVICE_ANNOTATION,
+  tableName,
+} from "../../kube/object-names.ts";
 import { pathOf } from "../../kube/object.ts";
 import type { KubeObject, KubernetesObject, ResourceType } from "../../kube/object.ts";
 import { workloadApis, workloadText } from "../../kube/sandbox-resource.ts";
 import type { ForkSpec, ForkStatus, SandboxResource, WorkloadKind } from "../../kube/sandbox-resource.ts";
+import { tcpPorts } from "../../kube/selectors.ts";
+import type { EndpointsDocument } from "../../routing/document.ts";
 import { SERVICES, workloadKinds } from "../cluster.ts";
 import { buildFork } from "../fork/fork.ts";
-import type { BuiltFork } from "../fork/fork.ts";
+import type { BuiltFork, ForkRoute } from "../fork/fork.ts";
 import { forkName } from "../fork/name.ts";
 import { takenBy } from "../fork/unforkable.ts";
 import type { OperatorContext } from "../operator-context.ts";
@@ -40,6 +49,11 @@ export interface LiveForks {
   readonly forked: Found;
   /** What somebody should know. */
   readonly remarks: readonly string[];
+  /**
+   * By service of the table, where forks lead that cannot be built at the moment, because their baseline is away or has changed: what
+   * runs goes on, and requests with the key must not end at the baseline meanwhile.
+   */
+  readonly standing: ReadonlyMap<string, EndpointsDocument>;
   /** Objects of forks that are not wanted any more. */
   readonly unwanted: readonly { readonly type: ResourceType; readonly object: KubeObject }[];
 }
@@ -99,7 +113,8 @@ export class Forks {
     const message = problems.map((one) => one.message).join("; ");
     const ok = specs.length === 0 ? found("True", "NoForks", "the sandbox has no forks") : upToDate(remarks);
     const forked = first === undefined ? ok : { ...first, message };
-    return { forks, forked, remarks, unwanted: this.#unwanted(sandbox, wanted, kept) };
+    const standing = this.#standing(sandbox, kept);
+    return { forks, forked, remarks, standing, unwanted: this.#unwanted(sandbox, wanted, kept) };
   }
 
   /** Everything that was made for a Sandbox. */
@@ -190,7 +205,7 @@ export class Forks {
   }
 
   #live(sandbox: SandboxResource, forkSpec: ForkSpec, built: BuiltFork): LiveFork {
-    const { cluster, clusterDomain } = this.#context;
+    const { cluster } = this.#context;
     const { namespace } = sandbox.metadata;
     // Of another kind than the baseline where a plain pod becomes a job.
     const ofKind = built.objects.find((object) => object.kind !== "Service");
@@ -203,17 +218,39 @@ export class Forks {
       .filter(({ metadata }) => metadata.labels?.[SANDBOX_LABEL] === ofKind?.metadata.labels?.[SANDBOX_LABEL]);
     const health = forkHealth({ kind, workload, pods });
     const routes = new Map(
-      built.routes.map((route) => {
-        const slices = cluster.slices
-          .list()
-          .filter(({ metadata }) => metadata.namespace === namespace)
-          .filter(({ metadata }) => metadata.labels?.[SERVICE_NAME_LABEL] === route.forkService);
-        const host = `${route.forkService}.${namespace}.svc.${clusterDomain}`;
-        return [tableName(route.service, namespace), routeEndpoints(route, slices, host)] as const;
-      }),
+      built.routes.map((route) => [tableName(route.service, namespace), this.#endpointsOf(namespace, route)] as const),
     );
     const status = { workload: workloadText(forkSpec.workload), name, ready: health.ready, image: built.image };
     return { built, status, health, routes };
+  }
+
+  #endpointsOf(namespace: string, route: Pick<ForkRoute, "forkService" | "ports">): RouteEndpoints {
+    const { cluster, clusterDomain } = this.#context;
+    const slices = cluster.slices
+      .list()
+      .filter(({ metadata }) => metadata.namespace === namespace)
+      .filter(({ metadata }) => metadata.labels?.[SERVICE_NAME_LABEL] === route.forkService);
+    return routeEndpoints(route, slices, `${route.forkService}.${namespace}.svc.${clusterDomain}`);
+  }
+
+  /** Read from the Services that were made for these forks: after a restart nobody remembers what was built. */
+  #standing(sandbox: SandboxResource, kept: ReadonlySet<string>): LiveForks["standing"] {
+    const { namespace, uid } = sandbox.metadata;
+    const standing = new Map<string, EndpointsDocument>();
+    if (kept.size === 0) return standing;
+    for (const service of this.#context.cluster.servicesOf(namespace)) {
+      const { name, labels = {}, annotations = {}, ownerReferences = [] } = service.metadata;
+      const answersFor = annotations[SERVICE_ANNOTATION];
+      if (answersFor === undefined || !kept.has(labels[FORK_LABEL] ?? "")) continue;
+      if (!ownerReferences.some((owner) => owner.uid === uid && owner.kind === sandbox.kind)) continue;
+      const ports = tcpPorts(service).map((port) => ({
+        name: port.name,
+        containerPort: typeof port.targetPort === "number" ? port.targetPort : port.port,
+        port: port.port,
+      }));
+      standing.set(answersFor, this.#endpointsOf(namespace, { forkService: name, ports }).endpoints);
+    }
+    return standing;
   }
 
   /** Why an object must not be applied: with force, somebody else's of the same name would become the fork's. */

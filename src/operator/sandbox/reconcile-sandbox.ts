@@ -15,6 +15,7 @@ import { controlProblem, errorOf, isGone, isOwn, isRefusal, ownLabels } from "..
 import { injectionOf } from "../../kube/injection.ts";
 import { claimText } from "../key-claims.ts";
 import type { OperatorContext } from "../operator-context.ts";
+import { fullName, servicesWithoutConsent, withoutConsentText } from "./consent.ts";
 import { endpointList } from "./endpoints.ts";
 import { finalizeSandbox } from "./finalize-sandbox.ts";
 import { conditionsOf, found, foundInControl } from "./findings.ts";
@@ -93,9 +94,10 @@ export class SandboxReconciler {
     }
 
     const live = await this.#forks.apply(sandbox, signal);
-    const services = servicesOf(sandbox, live);
+    const refused = servicesWithoutConsent(sandbox, (name) => this.#context.cluster.namespaces.get(name));
+    const services = servicesOf(sandbox, live, refused);
     const inControl = await this.#write(sandbox, services);
-    const findings = this.#findings(sandbox, live, inControl);
+    const findings = this.#findings(sandbox, live, inControl, refused);
     await this.#prune(key, live, findings.Routed);
     const isNews = await this.#tell(sandbox, findings, live, { view: inControl.view, services });
     if (inControl.error !== undefined) throw inControl.error;
@@ -175,7 +177,12 @@ export class SandboxReconciler {
     }
   }
 
-  #findings(sandbox: SandboxResource, live: LiveForks, { view, problem }: InControl): SandboxFindings {
+  #findings(
+    sandbox: SandboxResource,
+    live: LiveForks,
+    { view, problem }: InControl,
+    refused: ReadonlySet<string>,
+  ): SandboxFindings {
     const { cluster, ownNamespace } = this.#context;
     const { namespace } = sandbox.metadata;
     const Forked = live.forked;
@@ -185,6 +192,8 @@ export class SandboxReconciler {
     if (problem === undefined && injectionOf(cluster.namespaces.get(namespace), ownNamespace) === "disabled") {
       const message = `pods of namespace ${namespace} get no sidecars; switch it on: kubectl label namespace ${namespace} sidelane.dev/injection=enabled`;
       Routed = found("False", "NotInjected", message);
+    } else if (problem === undefined && refused.size > 0) {
+      Routed = found("False", "NotAllowed", withoutConsentText(refused, sandbox));
     } else if (Routed.status === "True" && isMissing) {
       Routed = found("False", "NotForked", Forked.message);
     }
@@ -272,6 +281,7 @@ const noteworthy = new Set<string>([
   "NameTaken",
   "ControlRefused",
   "NotInjected",
+  "NotAllowed",
 ]);
 
 /** Events about it. */
@@ -302,19 +312,15 @@ function availableOf({ forks, forked }: LiveForks): Found {
   return found("True", "PodsReady", "all pods of its forks are ready");
 }
 
-/** Services of the sandbox with their endpoints: those of the forks, and those that the spec has. */
-function servicesOf(sandbox: SandboxResource, live: LiveForks): Services {
-  const services = new Map<string, EndpointsDocument>();
+/** Services of the sandbox with their endpoints: those of the forks, and those that the spec has and may have. */
+function servicesOf(sandbox: SandboxResource, live: LiveForks, refused: ReadonlySet<string>): Services {
+  const services = new Map<string, EndpointsDocument>(live.standing);
   for (const { routes } of live.forks) for (const [service, { endpoints }] of routes) services.set(service, endpoints);
   for (const { service, addresses, ports } of sandbox.spec.endpoints ?? []) {
-    services.set(fullName(service, sandbox), addresses ?? ports ?? []);
+    const name = fullName(service, sandbox);
+    if (!refused.has(name)) services.set(name, addresses ?? ports ?? []);
   }
   return services;
-}
-
-/** `checkout` of the sandbox's own namespace, or `checkout.shop` as it is. */
-function fullName(service: string, { metadata }: SandboxResource): string {
-  return service.includes(".") ? service : tableName(service, metadata.namespace);
 }
 
 function connectedOnly(sandbox: SandboxResource, services: Services | undefined): readonly string[] {
