@@ -106,6 +106,19 @@ describe("says what is there instead of", () => {
     );
   });
 
+  test("a sidecar, without which a job would ask the baseline", () => {
+    const off = { "sidelane.dev/inject": "false" };
+    const job = live("batch/v1", "Job", "report", { template: template({}, podSpec([container("app")]), off) });
+    expect(problemsOf(job)[0]).toMatch(
+      /^the pods of Job report say sidelane\.dev\/inject: "false", and without a sidecar/u,
+    );
+    const patch = { metadata: { annotations: { "sidelane.dev/inject": "true" } } };
+    expect(buildFork(input(job, { patch })).problems).toEqual([]);
+    // What it sends has the key by itself or not at all; what comes in has been decided already.
+    const web = deployment("web", template({}, podSpec([container("app")]), off));
+    expect(buildFork(input(web)).problems).toEqual([]);
+  });
+
   test("a network of its own", () => {
     const onHost = checkout({}, { hostNetwork: true });
     expect(problemsOf(onHost)[0]).toMatch(/^Deployment checkout runs in the network of its node/);

@@ -6,6 +6,8 @@
 // - what comes out can be applied by server-side apply as it is: no null, no undefined, no list with a key twice;
 // - a baseline that was injected already leads to the same fork as one that was not.
 
+import { isMap } from "../../base/is-map.ts";
+import { INJECT } from "../../kube/injected-pod.ts";
 import type { KubernetesObject } from "../../kube/object.ts";
 import type { ForkSpec, SandboxResource } from "../../kube/sandbox-resource.ts";
 import { changed } from "./change.ts";
@@ -72,6 +74,14 @@ export function buildFork(input: ForkInput): BuiltFork {
   const change = changed(baseline, forkSpec);
   problems.push(...change.problems);
   remarks.push(...change.remarks);
+
+  const { labels: ownLabels, annotations } = mapAt(change.template, "metadata");
+  const isOnce = workload.kind === "Job" || workload.kind === "CronJob";
+  if (isOnce && [ownLabels, annotations].some((map) => isMap(map) && map[INJECT] === "false")) {
+    problems.push(
+      `the pods of ${workload.kind} ${workload.metadata.name} say ${INJECT}: "false", and without a sidecar the fork's requests would go to the baseline; add \`patch: { metadata: { annotations: { ${INJECT}: "true" } } }\` (or labels, where it stands)`,
+    );
+  }
 
   const answered = forkServices(input, baseline);
   problems.push(...answered.problems);

@@ -504,6 +504,10 @@ export const cases: Readonly<Record<string, Case>> = {
     spec: { initContainers: [{ name: "sidelane", image: "x" }], containers: [app(), { name: "mesh", image: "m" }] },
   },
   "mirror-pod": { metadata: { annotations: { "kubernetes.io/config.mirror": "h" } }, spec: one },
+  "stamped-and-opted-out": {
+    metadata: { annotations: { "sidelane.dev/stamp": "pr-7", "sidelane.dev/inject": "false" } },
+    spec: { restartPolicy: "Never", containers: [app()] },
+  },
   "opted-out-by-label": {
     metadata: { labels: { "sidelane.dev/inject": "false" }, ...annotated({ inject: "true" }) },
     spec: one,

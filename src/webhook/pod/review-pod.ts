@@ -202,7 +202,8 @@ const NOT_MEANT: ReadonlySet<SkipReason> = new Set([
 /** One place decides it: the caller who asked for a sidecar hears of every reason, the others of the strange ones. */
 function skipped(pod: Pod, reason: SkipReason, warnings: readonly string[] = []): PodOutcome {
   const stamp = `${PREFIX}stamp`;
-  if (pod.metadata?.annotations?.[stamp] !== undefined && !NOT_MEANT.has(reason)) {
+  const isMeant = !NOT_MEANT.has(reason) || reason === "opted-out";
+  if (pod.metadata?.annotations?.[stamp] !== undefined && isMeant) {
     const message = `annotation ${stamp}: the pod can have no sidecar, because ${skipReasons[reason]}; without one its requests would go to the baseline`;
     return { kind: "denied", message: [message, ...warnings].join("; ") };
   }
