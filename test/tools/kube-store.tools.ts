@@ -73,6 +73,32 @@ describe("two replicas", () => {
   });
 });
 
+test("a replica that was killed and starts again at its address is known to be gone, also to those who come later", async () => {
+  const namespace = await world.namespace();
+  const proxy = await startSwallowingProxy(`127.0.0.1:${world.cluster.port}`);
+  const [killed, other, again, later] = [
+    await world.replicaBy(namespace, proxy.endpoint),
+    await world.replica(namespace),
+    await world.replica(namespace),
+    await world.replica(namespace),
+  ];
+  const record = (id: string, url: string): ReplicaRecord => ({ id, url, secret: id, startedAt: "" });
+  const told = new Map<string, string>();
+  const listener =
+    (who: string) =>
+    (replicas: readonly ReplicaRecord[], left: readonly string[] = []): void =>
+      void told.set(who, `${replicas.map(({ id }) => id).join(" ")} without ${left.join(" ")}`);
+  await killed.store.join(record("killed", "https://10.0.0.1:15020"), listener("killed"));
+  await other.store.join(record("other", "https://10.0.0.2:15020"), listener("other"));
+  await until(() => told.get("other") === "killed other without ");
+  proxy.part();
+  await again.store.join(record("again", "https://10.0.0.1:15020"), listener("again"));
+  expect(told.get("again")).toBe("again other without killed");
+  await until(() => told.get("other") === "again other without killed");
+  await later.store.join(record("later", "https://10.0.0.3:15020"), listener("later"));
+  expect(told.get("later")).toBe("again later other without killed");
+});
+
 describe("an API server that dies or stands still", () => {
   test("kill -9 and a new start, twice, while two replicas commit", async () => {
     const namespace = await world.namespace();

@@ -63,6 +63,8 @@ export class Presence {
   #blind = false;
   /** Why the API server refuses, as told last; "": it does not. */
   #refusal = "";
+  /** It has not seen who else is there yet. */
+  #isFirst = true;
   readonly #stop = new AbortController();
 
   constructor({ name, client, namespace, self, changed, warn }: PresenceOptions) {
@@ -116,7 +118,8 @@ export class Presence {
       this.#blind = false;
       const names = new Set(items.map(({ metadata }) => metadata.name));
       for (const name of this.#seen.keys()) if (!names.has(name)) this.#seen.delete(name);
-      for (const item of items) this.#see(item);
+      for (const item of items) this.#see((await this.#superseded(item)) ?? item);
+      this.#isFirst = false;
       this.#tell();
       this.#refusal = "";
       await this.#forget();
@@ -160,6 +163,28 @@ export class Presence {
         from = (await list.catch(() => ({ resourceVersion: "" }))).resourceVersion;
       }
     }
+  }
+
+  /**
+   * At the start: a replica that was at this one's address is dead, because a container that was killed starts again in the same pod.
+   * Written into its Lease, so that those who come later do not wait for it either.
+   */
+  async #superseded(lease: Lease): Promise<Lease | undefined> {
+    if (!this.#isFirst) return undefined;
+    const { metadata } = lease;
+    const before = recordIn(metadata.annotations?.[RECORD] ?? "");
+    if (before === undefined || before.id === this.#self.id || before.url !== this.#self.url || before.url === "")
+      return undefined;
+    const annotations = { ...metadata.annotations, [LEFT]: "true" };
+    const body = {
+      ...lease,
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { ...metadata, annotations },
+    };
+    const path = `${this.#path}/${metadata.name}`;
+    // Somebody else may have changed it: then it is not dead, or deleted.
+    return this.#client.request<Lease>({ method: "PUT", path, body, withinMs: CALL_MS }).catch(() => undefined);
   }
 
   #see({ metadata }: Lease): void {
