@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { connectDeveloper } from "../support/kube/node/developer.ts";
 import { installSidelane, upgradeSidelane, whatIs } from "../support/kube/node/install.ts";
 import { startTraffic } from "../support/kube/node/traffic.ts";
+import type { TrafficReport } from "../support/kube/node/traffic.ts";
 import { World, app, ask, isReady, namespace, said, saidByGrpc, until } from "../support/kube/node/world.ts";
 import type { KubeObject } from "../support/kube/kube-api.ts";
 import type { PodObject } from "../support/kube/node/world.ts";
@@ -259,21 +260,6 @@ describe("a Sandbox", () => {
     expect(await said(front, key)).toMatchObject({ next: { version: "v1" } });
   }, 300_000);
 
-  test("goes on while the control plane is away", async () => {
-    await world.apply(sandbox("pr-9", [fork("Deployment", "back", { image: "app/echo:v2" })]));
-    await untilReady("pr-9");
-    const front = await address("front");
-    await world.cluster.kubectl(["-n", "sidelane", "scale", "deployment/sidelane-control", "--replicas=0"]);
-    await world.readyPods("sidelane", "app.kubernetes.io/component=control", 0);
-    expect(await said(front, { baggage: "sidelane=pr-9" })).toMatchObject({ next: { version: "v2" } });
-    expect(await said(front)).toMatchObject({ next: { version: "v1" } });
-    await world.cluster.kubectl(["-n", "sidelane", "scale", "deployment/sidelane-control", "--replicas=2"]);
-    await world.readyPods("sidelane", "app.kubernetes.io/component=control", 2);
-    await untilReady("pr-9");
-    expect(await said(front, { baggage: "sidelane=pr-9" })).toMatchObject({ next: { version: "v2" } });
-    await remove("pr-9");
-  }, 240_000);
-
   test("stamps what its jobs send with its key, and the baseline's are left as they are", async () => {
     await world.apply(
       sandbox("pr-8", [fork("Deployment", "back", { image: "app/echo:v2" })]),
@@ -400,65 +386,84 @@ async function kill(role: string): Promise<void> {
 }
 
 describe("when parts of Sidelane", () => {
-  test("are killed all at once, no request notices, and what was begun is finished", async () => {
-    const front = await address("front");
-    await world.apply(sandbox("pr-13", [fork("Deployment", "back", { image: "app/echo:v2" })]));
+  const forks = [fork("Deployment", "back", { image: "app/echo:v2" })];
+  const key13 = { baggage: "sidelane=pr-13" };
+
+  beforeAll(async () => {
+    await world.apply(sandbox("pr-13", forks));
     await untilReady("pr-13");
-    const [plain, keyed] = [startTraffic(front), startTraffic(front, { baggage: "sidelane=pr-13" })];
-    // In the middle of its making.
-    await world.apply(sandbox("pr-14", [fork("Deployment", "back", { image: "app/echo:v3" })]));
-    await explained(Promise.all(roles.map((role) => kill(role))));
-    await untilReady("pr-14");
-    expect(await said(front, { baggage: "sidelane=pr-14" })).toMatchObject({ next: { version: "v3" } });
-    expect(await plain.stop()).toMatchObject({ failures: [], versions: ["v1"] });
-    expect(await keyed.stop()).toMatchObject({ failures: [], versions: ["v2"] });
-    // In the middle of its end.
-    await world.cluster.kubectl(["-n", "shop", "delete", "sandbox", "pr-14", "--wait=false"]);
-    await explained(kill("operator"));
-    await world.cluster.api.untilGone("/apis/sidelane.dev/v1alpha1/namespaces/shop/sandboxes", "pr-14");
-    await until("nothing is left", async () => (await leftOf("pr-14")) === "");
-    await remove("pr-13");
-  }, 240_000);
+  }, 120_000);
+  afterAll(() => remove("pr-13"), 120_000);
+
+  /** What became of requests meanwhile, with the key and without. */
+  async function requestsDuring(happening: () => Promise<unknown>): Promise<readonly TrafficReport[]> {
+    const front = await address("front");
+    const traffic = [startTraffic(front), startTraffic(front, key13)];
+    const happened = explained(happening());
+    // Before it is told: nobody asks on when the test is over.
+    await happened.catch(() => {});
+    const reports = await Promise.all(traffic.map((one) => one.stop()));
+    await happened;
+    return reports;
+  }
+  const asEver = [
+    { failures: [], versions: ["v1"] },
+    { failures: [], versions: ["v2"] },
+  ];
+
+  test("are away, the control plane, no request notices", async () => {
+    const scale = async (replicas: number): Promise<void> => {
+      const flags = ["-n", "sidelane", "scale", "deployment/sidelane-control", `--replicas=${replicas}`];
+      await world.cluster.kubectl(flags);
+      await world.readyPods("sidelane", "app.kubernetes.io/component=control", replicas);
+    };
+    const reports = await requestsDuring(async () => {
+      await scale(0);
+      await scale(2);
+    });
+    expect(reports).toMatchObject(asEver);
+  }, 120_000);
 
   test("are upgraded, no request notices", async () => {
-    const front = await address("front");
-    await world.apply(sandbox("pr-15", [fork("Deployment", "back", { image: "app/echo:v2" })]));
-    await untilReady("pr-15");
-    const [plain, keyed] = [startTraffic(front), startTraffic(front, { baggage: "sidelane=pr-15" })];
     const levels = Object.fromEntries(roles.map((role) => [`${role}.logLevel`, "debug"]));
-    await explained(upgradeSidelane(world, levels));
+    expect(await requestsDuring(() => upgradeSidelane(world, levels))).toMatchObject(asEver);
+  }, 240_000);
+
+  test("are killed all at once, no request notices, and what was begun is finished", async () => {
+    await world.apply(sandbox("pr-14", forks));
+    await world.cluster.kubectl(["-n", "shop", "wait", "sandbox/pr-14", "--for=condition=Available", "--timeout=60s"]);
+    // One in the middle of its end, the other in the middle of its making.
+    await world.cluster.kubectl(["-n", "shop", "delete", "sandbox", "pr-14", "--wait=false"]);
+    await world.apply(sandbox("pr-15", [fork("Deployment", "back", { image: "app/echo:v3" })]));
+    const reports = await requestsDuring(() => Promise.all(roles.map((role) => kill(role))));
+    expect(reports).toMatchObject(asEver);
     await untilReady("pr-15");
-    expect(await plain.stop()).toMatchObject({ failures: [], versions: ["v1"] });
-    expect(await keyed.stop()).toMatchObject({ failures: [], versions: ["v2"] });
+    expect(await said(await address("front"), { baggage: "sidelane=pr-15" })).toMatchObject({
+      next: { version: "v3" },
+    });
+    await world.cluster.api.untilGone("/apis/sidelane.dev/v1alpha1/namespaces/shop/sandboxes", "pr-14");
+    await until("nothing is left", async () => (await leftOf("pr-14")) === "");
+    await untilReady("pr-13");
     await remove("pr-15");
   }, 240_000);
 
   test("which put in the sidecar are away, pods start without one, but none of a fork does", async () => {
-    await world.apply(sandbox("pr-16", [fork("Deployment", "back", { image: "app/echo:v2" })]));
-    await untilReady("pr-16");
     const scale = ["-n", "sidelane", "scale", "deployment/sidelane-webhook"];
     await world.cluster.kubectl([...scale, "--replicas=0"]);
     await world.readyPods("sidelane", "app.kubernetes.io/component=webhook", 0);
     await world.apply(
       ...app({ namespace: "shop", name: "late", program: "echo:v1" }),
-      sandbox("pr-16", [
-        fork("Deployment", "back", { image: "app/echo:v2" }),
-        fork("Job", "report", { env: [{ name: "OF", value: "pr-16" }] }),
-      ]),
+      sandbox("pr-13", [...forks, fork("Job", "report", { env: [{ name: "OF", value: "pr-13" }] })]),
     );
     expect((await podOf("late")).spec.initContainers).toBeUndefined();
     type Event = KubeObject & { readonly reason: string; readonly involvedObject: { readonly name: string } };
     const about = (reason: string, name: string) => (events: readonly Event[]) =>
       events.some((one) => one.reason === reason && one.involvedObject.name.startsWith(name));
     await world.cluster.api.untilAll<Event>("/api/v1/namespaces/shop/events", about("NoSidecar", "late"));
-    await world.cluster.api.untilAll<Event>("/api/v1/namespaces/shop/events", about("FailedCreate", "pr-16-report"));
+    await world.cluster.api.untilAll<Event>("/api/v1/namespaces/shop/events", about("FailedCreate", "pr-13-report"));
     await world.cluster.kubectl([...scale, "--replicas=1"]);
     await world.readyPods("sidelane", "app.kubernetes.io/component=webhook");
-    expect(await explained(toldTo("pr-16-report"))).toMatchObject({
-      version: "v2",
-      context: { baggage: "sidelane=pr-16" },
-    });
-    await remove("pr-16");
+    expect(await explained(toldTo("pr-13-report"))).toMatchObject({ version: "v2", context: key13 });
   }, 240_000);
 });
 

@@ -4,6 +4,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { createInterface } from "node:readline";
 import { repository } from "./images.ts";
 import type { SecurityContext } from "./pod.ts";
 
@@ -139,15 +140,19 @@ export class ContainedProcess {
     log.on("error", () => {});
     this.#child.stdout?.pipe(log, { end: false });
     let isKilled = false;
-    this.#child.stderr?.on("data", (chunk: Buffer) => {
-      // How util-linux 2.38 ends when what it waits for was killed: it tries to end in the same way, and may not.
-      if (chunk.includes("unshare: sigprocmask unblock failed")) isKilled = true;
-      else log.write(chunk);
-    });
+    if (this.#child.stderr !== null) {
+      // By lines: it comes in pieces.
+      createInterface({ input: this.#child.stderr }).on("line", (line) => {
+        // How util-linux 2.38 ends when what it waits for was killed: it tries to end in the same way, and may not.
+        if (line.includes("unshare: sigprocmask unblock failed")) isKilled = true;
+        else log.write(`${line}\n`);
+      });
+    }
     const began = Promise.withResolvers<void>();
     this.#child.stdio[3]?.once("data", () => began.resolve());
     this.ended = new Promise((resolve) => {
       this.#child.once("error", () => resolve({ exitCode: 128 }));
+      // After the last line: an interface tells it in the turn in which its stream ends.
       this.#child.once("close", (code, signal) => {
         log.end();
         began.resolve();
