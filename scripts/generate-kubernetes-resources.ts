@@ -89,7 +89,8 @@ curl -H 'baggage: sidelane=pr-7' https://shop.example.com/
 kubectl -n shop get sandboxes
 \`\`\`
 
-A service that runs already, and one that is left to a developer's machine (\`sidelane connect\`, [connect](connect.md)):
+Services that run already, one of them of a namespace that allows it (\`kubectl annotate namespace web sidelane.dev/sandboxes-from=shop\`), and one that is left to a
+developer's machine (\`sidelane connect\`, [connect](connect.md)):
 
 \`\`\`yaml
 apiVersion: sidelane.dev/v1alpha1
@@ -261,6 +262,7 @@ ${paragraph(crd("tablecommits").schema.description)}
 | annotation \`sidelane.dev/workload\` | fork objects | what it is a fork of: \`Deployment/checkout\` |
 | annotation \`sidelane.dev/removed-labels\` | the fork's workload | labels of the baseline that the fork does not have |
 | annotation \`sidelane.dev/stamp\` | pods | the key that everything they send carries |
+| annotation \`sidelane.dev/sandboxes-from\` | namespaces | whose Sandboxes may answer for its services: namespaces, with commas, or \`*\`; its own always may |
 `;
 }
 
