@@ -25,7 +25,14 @@ const cache = join(root, "node_modules", ".cache", "sidelane-tools");
 const project = "sidelane-shop";
 
 /** All right here: that nobody is asked for a password, and that a sidecar may be up before `setup` has named its service. */
-const expectedWarnings = ["asks nobody who they are", "is spoken to without TLS", "the table does not have it"];
+const expectedWarnings = [
+  "asks nobody who they are",
+  "is spoken to without TLS",
+  "the table does not have it",
+  // While containers come and go the engine writes its name server's file anew, and for a moment a name that is there has no address.
+  // That it passed is shown by the orders that went through.
+  "endpoint's name cannot be resolved, keeping the last addresses",
+];
 
 requireTools("compose", [
   "podman",
